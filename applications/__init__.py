@@ -1,0 +1,1 @@
+"""Tasks around the zoo: data, training, evaluation, reports and the command line (TensorFlow only)."""

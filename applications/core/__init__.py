@@ -1,0 +1,1 @@
+"""What all tasks share: configuration, pipelines, training with exact resume, run directories, reports."""

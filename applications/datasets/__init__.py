@@ -1,0 +1,1 @@
+"""Data sets: embedded TFDS builders, readers for the user's own files, splits."""
