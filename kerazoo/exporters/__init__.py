@@ -1,0 +1,233 @@
+"""One function from a Keras model to a file that another runtime executes, checked before it gets its name.
+
+Keras' own exporters do the conversion. What is added here: the file is written beside its final place, loaded in
+the runtime it is meant for, run on samples, compared with the model, and only then renamed. Several converters
+finish without an error on files that no runtime loads; such a file never appears under the name asked for.
+"""
+
+import difflib
+import importlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from kerazoo.exporters.parity import ExportReport
+
+__all__ = ["FORMATS", "ExportReport", "check_export", "export"]
+
+FORMATS = ("saved_model", "litert", "onnx")
+SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
+TOLERANCE = 1e-4  # relative, for float32
+
+
+def export(
+    model: Any,
+    path: str | os.PathLike[str],
+    format: str = "saved_model",
+    *,
+    samples: Any = None,
+    tolerance: float | None = None,
+    input_range: tuple[float, float] | None = None,
+    overwrite: bool = False,
+) -> ExportReport:
+    """Writes `model` for another runtime and proves that the file computes what the model computes.
+
+    Mixed-precision models are exported as a float32 clone. The batch size stays free, and so do a height and width
+    of `None`; only LiteRT files of recurrent networks have a fixed batch of one sample.
+
+    Args:
+        model: A built `keras.Model` (functional, sequential, or subclassed together with `samples`).
+        path: Where to write: a folder for `"saved_model"`, a name ending in `.tflite` for `"litert"` and in `.onnx`
+            for `"onnx"`. Missing parent folders are made.
+        format: `"saved_model"`, `"litert"` or `"onnx"`.
+        samples: A batch of inputs with the structure of the model's inputs, as arrays of shape
+            `(num_samples, ...)`, on which model and file are compared. Defaults to 4 random samples, which the
+            report says.
+        tolerance: Largest accepted difference, relative to the largest absolute output. Defaults to 1e-4.
+        input_range: Smallest and largest value of random samples. Defaults to the range the model's card or its
+            `preprocess` layer names, else to `(0, 1)`. Ignored where `samples` are given.
+        overwrite: Whether an existing file or folder may be replaced. It is replaced only after the new one has
+            passed. Defaults to `False`.
+
+    Returns:
+        An `ExportReport` with the differences, the agreement of the predicted classes, size and latency.
+
+    Raises:
+        ValueError: If the format is unknown, the path is taken, the backend is not TensorFlow, the converter fails,
+            or the file does not load or does not agree with the model. Nothing is left behind.
+        ImportError: If an optional package is missing.
+
+    Example:
+        ```python
+        model = kerazoo.lenet5()
+        report = kerazoo.export(model, "lenet5.tflite", format="litert")
+        print(report.max_abs_diff, report.latency_ms)
+        ```
+    """
+    from kerazoo.exporters import parity, preparation
+
+    module = _format_module(format)
+    target = _checked_target(path, format, overwrite)
+    tolerance = _checked_tolerance(tolerance)
+    preparation.require_tensorflow()
+    float_model, notes = preparation.float32_clone(model)
+    batch, origin = parity.sample_batch(model, samples, input_range)
+    notes += preparation.clone_notes(model, float_model, batch)
+    specs = preparation.input_specs(float_model, batch)
+    names = preparation.input_names(specs)
+    with _workspace(target) as folder:
+        draft = folder / target.name
+        with _one_sentence(format, model), preparation.quiet():
+            notes += module.convert(float_model, specs, draft)
+            runner = module.load(draft, names)
+            report = parity.compare(runner, float_model, batch, tolerance)
+        report = report.complete(format, target, draft, origin, notes)
+        if not report.passed:
+            raise ValueError(_mismatch(report, model))
+        _move(draft, target)
+    return report
+
+
+def check_export(
+    model: Any,
+    path: str | os.PathLike[str],
+    format: str = "saved_model",
+    *,
+    samples: Any = None,
+    tolerance: float | None = None,
+    input_range: tuple[float, float] | None = None,
+) -> ExportReport:
+    """Compares a file that was exported earlier with `model`, in the file's own runtime.
+
+    Args:
+        model: The `keras.Model` the file was made from.
+        path: The exported file or folder.
+        format: `"saved_model"`, `"litert"` or `"onnx"`.
+        samples: As in `export`.
+        tolerance: As in `export`.
+        input_range: As in `export`.
+
+    Returns:
+        An `ExportReport`; `passed` says whether the difference is within the tolerance.
+
+    Raises:
+        ValueError: If the format is unknown or the file does not load.
+        FileNotFoundError: If there is no such file.
+        ImportError: If an optional package is missing.
+
+    Example:
+        ```python
+        assert check_export(model, "lenet5.tflite", "litert").passed
+        ```
+    """
+    from kerazoo.exporters import parity, preparation
+
+    module = _format_module(format)
+    source = Path(path)
+    if not source.exists():
+        raise FileNotFoundError(f"There is no exported file at {str(source)!r}.")
+    preparation.require_tensorflow()
+    float_model, notes = preparation.float32_clone(model)
+    batch, origin = parity.sample_batch(model, samples, input_range)
+    names = preparation.input_names(preparation.input_specs(float_model, batch))
+    with _one_sentence(format, model, "reading"), preparation.quiet():
+        runner = module.load(source, names)
+        report = parity.compare(runner, float_model, batch, _checked_tolerance(tolerance))
+    return report.complete(format, source, source, origin, notes)
+
+
+def _format_module(format: str) -> ModuleType:
+    if format not in FORMATS:
+        close = difflib.get_close_matches(
+            str(format).lower(), [*FORMATS, "tflite", "tf_saved_model"], n=1, cutoff=0.4
+        )
+        known = {"tflite": "litert", "tf_saved_model": "saved_model"}
+        hint = f" Did you mean {known.get(close[0], close[0])!r}?" if close else ""
+        raise ValueError(f"Unknown export format {format!r}; the formats are {', '.join(FORMATS)}.{hint}")
+    module = importlib.import_module(f"kerazoo.exporters.{format}")
+    missing = [name for name in module.PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"The {format} export needs {' and '.join(missing)}, not installed here; pip install 'kerazoo[export]'"
+        )
+    return module
+
+
+def _checked_tolerance(tolerance: float | None) -> float:
+    if tolerance is None:
+        return TOLERANCE
+    if not tolerance > 0:
+        raise ValueError(f"tolerance must be a positive number, received {tolerance!r}.")
+    return float(tolerance)
+
+
+def _checked_target(path: str | os.PathLike[str], format: str, overwrite: bool) -> Path:
+    target = Path(os.path.abspath(path))
+    suffix = SUFFIXES[format]
+    if suffix and target.suffix != suffix:
+        raise ValueError(
+            f"A {format} file ends in {suffix}, received {target.name!r}; {target.stem + suffix!r} would work."
+        )
+    for other, other_suffix in SUFFIXES.items():
+        if other != format and other_suffix and target.suffix == other_suffix:
+            raise ValueError(
+                f"{target.name!r} is the name of a {other} file; pass format={other!r} or another name."
+            )
+    if target.exists() and not overwrite:
+        raise ValueError(f"{str(target)!r} already exists; pass overwrite=True or choose another name.")
+    return target
+
+
+@contextmanager
+def _workspace(target: Path) -> Iterator[Path]:
+    """A temporary folder on the file system of `target`, so that the last step is one rename."""
+    nearest = next(parent for parent in target.parents if parent.is_dir())
+    folder = Path(tempfile.mkdtemp(prefix=".kerazoo-export-", dir=nearest))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _one_sentence(format: str, model: Any, action: str = "export") -> Iterator[None]:
+    """Turns whatever a converter or a runtime throws into one sentence."""
+    try:
+        yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        from kerazoo.exporters.preparation import first_reason
+
+        reason = first_reason(error)
+        outcome = " and nothing was written" if action == "export" else ""
+        raise ValueError(f"The {format} {action} of {model.name!r} failed{outcome}: {reason}") from error
+
+
+def _mismatch(report: ExportReport, model: Any) -> str:
+    return (
+        f"The {report.format} export of {model.name!r} does not agree with the model and nothing was written: "
+        f"the largest difference is {report.relative_diff:.3g} of the largest output on {report.samples}, "
+        f"the tolerance is {report.tolerance:.3g}."
+    )
+
+
+def _move(draft: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        os.replace(draft, target)
+        return
+    # A folder cannot be replaced in one step: the old one steps aside and comes back if the rename fails.
+    aside = draft.parent / "replaced"
+    os.replace(target, aside)
+    try:
+        os.replace(draft, target)
+    except OSError:
+        os.replace(aside, target)
+        raise

@@ -1,0 +1,98 @@
+"""ONNX: for ONNX Runtime and the many tools that read its files.
+
+tf2onnx only logs its failures and goes on, so a file may need an operation that no runtime has, or ask for the values
+of captured constants as further inputs. The checker, ONNX Runtime and the list of inputs tell.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerazoo.exporters.preparation import input_names
+
+PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
+OPSET = 18  # the highest that tf2onnx 1.17 writes
+
+
+def convert(model: Any, specs: Any, path: Path) -> list[str]:
+    """Writes `model` to the file `path`, with readable names and a named batch dimension."""
+    import onnx
+
+    model.export(str(path), format="onnx", input_signature=[specs], verbose=False, opset_version=OPSET)
+    proto = onnx.load(str(path))
+    _check_operations(proto.graph)
+    _check_inputs(proto.graph, input_names(specs))
+    _rename(proto.graph)
+    onnx.checker.check_model(proto)
+    onnx.save(proto, str(path))
+    loops = sorted({node.op_type for node in proto.graph.node}.intersection({"Loop", "Scan"}))
+    return [f"The file holds a {loops[0]} operation, which some ONNX runtimes do not have."] if loops else []
+
+
+def _check_operations(graph: Any) -> None:
+    import onnx
+
+    # Domains other than ONNX's own come from tf2onnx's fall-back for what it cannot convert.
+    unknown = sorted(
+        {
+            node.op_type
+            for node in graph.node
+            if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type)
+        }
+    )
+    if unknown:
+        raise ValueError(f"ONNX has no operation for {', '.join(unknown)}.")
+
+
+def _check_inputs(graph: Any, expected: list[str]) -> None:
+    initial = {tensor.name for tensor in graph.initializer}
+    extra = [value.name for value in graph.input if value.name not in initial and value.name not in expected]
+    if extra:
+        raise ValueError(
+            f"the file would ask for {len(extra)} further input{'s' if len(extra) > 1 else ''} holding constants of "
+            "the model; make them NumPy arrays or weights instead of tensors."
+        )
+
+
+def _rename(graph: Any) -> None:
+    """Names the free dimensions, and the outputs as the other formats do: `output_0`, `output_1`."""
+    names: dict[str, str] = {}
+    for index, value in enumerate(graph.output):
+        if value.name.startswith("Identity"):
+            names[value.name] = f"output_{index}"
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for value in graph.output:
+        value.name = names.get(value.name, value.name)
+    for value in (*graph.input, *graph.output):
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if dim.HasField("dim_param"):
+                dim.dim_param = "batch" if axis == 0 else f"{value.name}_{axis}"
+    # Shapes of inner tensors are only hints, and theirs still carry the old names.
+    del graph.value_info[:]
+
+
+def load(path: Path, names: list[str]) -> "ONNXRunner":
+    """Loads the file in ONNX Runtime on the CPU."""
+    return ONNXRunner(path, names)
+
+
+class ONNXRunner:
+    """Calls the graph; inputs and outputs stand in the model's order."""
+
+    fixed_batch = False
+
+    def __init__(self, path: Path, names: list[str]):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        self._session = onnxruntime.InferenceSession(
+            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+        self._names = names
+
+    def __call__(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        return self._session.run(None, dict(zip(self._names, inputs, strict=True)))

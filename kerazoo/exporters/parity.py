@@ -1,0 +1,253 @@
+"""Does the exported file compute what the model computes? Samples, comparison and the report about it."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+CHUNK = 16  # samples per call, to bound the memory of the comparison
+DYNAMIC_SIZE = 64  # what a free dimension becomes in random samples
+
+
+class Runner(Protocol):
+    """A loaded export: takes the flat list of inputs, returns the flat list of outputs, in the model's order."""
+
+    fixed_batch: bool  # whether it takes one sample at a time
+
+    def __call__(self, inputs: list[np.ndarray]) -> list[np.ndarray]: ...
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What is known about an exported file.
+
+    Attributes:
+        format: `"saved_model"`, `"litert"` or `"onnx"`.
+        path: Where the file lies.
+        max_abs_diff: Largest absolute difference to the Keras model, over all outputs and samples.
+        mean_abs_diff: Mean absolute difference.
+        relative_diff: Largest difference divided by the largest absolute output; the worst of several outputs.
+        agreement: Share of equal arg-maxima over the last axis, from 0 to 1; `None` without such an axis.
+        size_bytes: Size on disk.
+        latency_ms: Median time of one call with one sample, in milliseconds, on this machine.
+        tolerance: Largest accepted `relative_diff`.
+        passed: Whether `relative_diff` is within `tolerance`.
+        samples: What was compared, in words.
+        notes: What the user should know, one sentence each.
+    """
+
+    format: str
+    path: str
+    max_abs_diff: float
+    mean_abs_diff: float
+    relative_diff: float
+    agreement: float | None
+    size_bytes: int
+    latency_ms: float
+    tolerance: float
+    passed: bool
+    samples: str = ""
+    notes: tuple[str, ...] = ()
+
+    def complete(self, format: str, path: Path, file: Path, samples: str, notes: list[str]) -> "ExportReport":
+        """Returns a copy that knows its file: `path` is its name, `file` where it lies now."""
+        files = [file] if file.is_file() else [entry for entry in file.rglob("*") if entry.is_file()]
+        size = sum(entry.stat().st_size for entry in files)
+        all_notes = (*notes, *self.notes)
+        return replace(self, format=format, path=str(path), size_bytes=size, samples=samples, notes=all_notes)
+
+
+def sample_batch(
+    model: Any, samples: Any = None, input_range: tuple[float, float] | None = None
+) -> tuple[Any, str]:
+    """Returns a batch with the structure of the model's inputs, and what it is in words.
+
+    Args:
+        model: A `keras.Model`.
+        samples: Arrays given by the user, or `None` for random ones.
+        input_range: Range of the random ones.
+
+    Returns:
+        The batch (numpy arrays) and a description.
+
+    Raises:
+        ValueError: If the samples do not fit the model.
+    """
+    import keras
+
+    struct = input_structure(model)
+    if struct is None:
+        if samples is None:
+            raise ValueError(f"{model.name!r} does not know its inputs before it is called: pass samples=.")
+        batch = keras.tree.map_structure(np.asarray, samples)
+        return batch, f"{len(keras.tree.flatten(batch)[0])} given samples"
+    if samples is not None:
+        return _given_samples(struct, samples)
+    low, high, origin = _random_range(model, input_range)
+    rng = np.random.default_rng(0)
+    batch = keras.tree.map_structure(lambda tensor: _random_input(rng, model, tensor, low, high), struct)
+    return batch, f"4 random samples in [{low:g}, {high:g}] ({origin})"
+
+
+def input_structure(model: Any) -> Any:
+    """Returns the symbolic inputs in the structure the model is called with, `None` where it has none yet."""
+    import keras
+
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0] if model.built and model.inputs else None
+    return getattr(model, "input", None)
+
+
+def _given_samples(struct: Any, samples: Any) -> tuple[Any, str]:
+    import keras
+
+    inputs = keras.tree.flatten(struct)
+    if isinstance(struct, dict) and isinstance(samples, dict) and set(struct) != set(samples):
+        raise ValueError(f"samples must have the keys {sorted(struct)}, received {sorted(samples)}.")
+    # A plain nested list of numbers is one array for a model with one input.
+    is_array = len(inputs) == 1 and not isinstance(samples, dict)
+    if is_array and not (isinstance(samples, list | tuple) and len(samples) == 1 and np.ndim(samples[0]) > 1):
+        arrays = [np.asarray(samples)]
+    else:
+        arrays = [np.asarray(array) for array in keras.tree.flatten(samples)]
+    if len(arrays) != len(inputs):
+        raise ValueError(f"The model takes {len(inputs)} inputs, samples hold {len(arrays)} arrays.")
+    for tensor, array in zip(inputs, arrays, strict=True):
+        shape = tuple(tensor.shape)
+        fits = len(shape) == array.ndim and all(
+            s in (None, a) for s, a in zip(shape[1:], array.shape[1:], strict=True)
+        )
+        if not fits or not len(array):
+            raise ValueError(
+                f"Input {tensor.name!r} takes arrays of shape {shape}, samples have {array.shape}."
+            )
+    lengths = {len(array) for array in arrays}
+    if len(lengths) > 1:
+        raise ValueError(f"All inputs need the same number of samples, received {sorted(lengths)}.")
+    arrays = [array.astype(tensor.dtype) for tensor, array in zip(inputs, arrays, strict=True)]
+    return keras.tree.pack_sequence_as(struct, arrays), f"{lengths.pop()} given samples"
+
+
+def _random_range(model: Any, input_range: tuple[float, float] | None) -> tuple[float, float, str]:
+    if input_range is not None:
+        low, high = input_range
+        if not low < high:
+            raise ValueError(f"input_range must be (low, high) with low < high, received {input_range!r}.")
+        return float(low), float(high), "the range given"
+    layer = next((layer for layer in getattr(model, "layers", []) if layer.name == "preprocess"), None)
+    if layer is not None and np.ndim(layer.scale) == 0 and np.ndim(layer.offset) == 0:
+        # Whatever the layer maps to [-1, 1] is what the model expects.
+        ends = sorted((end - float(layer.offset)) / float(layer.scale) for end in (-1.0, 1.0))
+        return ends[0], ends[1], "the range its preprocess layer expects"
+    card = _card(model.name)
+    if card is not None and getattr(card, "input_range", None):
+        return float(card.input_range[0]), float(card.input_range[1]), "the range its card names"
+    return 0.0, 1.0, "no range known"
+
+
+def _card(name: str) -> Any:
+    import kerazoo
+
+    try:
+        return kerazoo.model_card(name)
+    except (AttributeError, ValueError):
+        return None
+
+
+def _random_input(rng: np.random.Generator, model: Any, tensor: Any, low: float, high: float) -> np.ndarray:
+    shape = (4, *(DYNAMIC_SIZE if size is None else size for size in tensor.shape[1:]))
+    if str(tensor.dtype).startswith(("int", "uint")):
+        # Integers are token ids: every embedding must know them.
+        tables = [layer.input_dim for layer in model.layers if hasattr(layer, "input_dim")]
+        top = min(tables) - 1 if tables else int(max(high, 1))
+        return rng.integers(max(int(low), 0), top, size=shape, endpoint=True).astype(tensor.dtype)
+    if tensor.dtype == "bool":
+        return rng.random(shape) < 0.5
+    return rng.uniform(low, high, size=shape).astype(tensor.dtype)
+
+
+def compare(runner: Runner, model: Any, batch: Any, tolerance: float) -> ExportReport:
+    """Runs model and file on `batch` and measures how far apart they are.
+
+    Args:
+        runner: The loaded file.
+        model: The Keras model it was made from.
+        batch: Inputs in the model's structure.
+        tolerance: Largest accepted relative difference.
+
+    Returns:
+        A report without the facts about the file (`ExportReport.complete` adds them).
+    """
+    import keras
+
+    inputs = keras.tree.flatten(batch)
+    expected = reference(model, batch)
+    step = 1 if runner.fixed_batch else CHUNK
+    chunks = [runner([a[i : i + step] for a in inputs]) for i in range(0, len(inputs[0]), step)]
+    if len(chunks[0]) != len(expected):
+        raise ValueError(f"The file has {len(chunks[0])} outputs, the model {len(expected)}.")
+    received = [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
+    pairs = list(zip(expected, received, strict=True))
+    for index, (ours, theirs) in enumerate(pairs):
+        if ours.shape != theirs.shape:
+            raise ValueError(
+                f"Output {index} has shape {theirs.shape} in the file and {ours.shape} in the model."
+            )
+        if not np.isfinite(ours).all():
+            raise ValueError(
+                "The model itself gives values that are not finite on the samples; pass other samples=."
+            )
+        if not np.isfinite(theirs).all():
+            raise ValueError(f"Output {index} of the file is not finite where the model's is.")
+    diffs = [np.abs(ours.astype("float64") - theirs) for ours, theirs in pairs]
+    scales = [max(float(np.abs(ours).max()), 1e-12) for ours in expected]
+    relative = max(float(diff.max()) / scale for diff, scale in zip(diffs, scales, strict=True))
+    notes = ()
+    if all(float(np.ptp(ours)) < 1e-6 * scale for ours, scale in zip(expected, scales, strict=True)):
+        notes = ("The model's outputs are all equal on these samples, so the comparison says little.",)
+    return ExportReport(
+        format="",
+        path="",
+        max_abs_diff=max(float(diff.max()) for diff in diffs),
+        mean_abs_diff=float(np.concatenate([diff.ravel() for diff in diffs]).mean()),
+        relative_diff=relative,
+        agreement=_agreement(pairs),
+        size_bytes=0,
+        latency_ms=_latency(runner, [array[:1] for array in inputs]),
+        tolerance=tolerance,
+        passed=relative <= tolerance,
+        notes=notes,
+    )
+
+
+def reference(model: Any, batch: Any) -> list[np.ndarray]:
+    """Returns the model's flat list of outputs on `batch`, in inference mode."""
+    import keras
+
+    inputs = keras.tree.flatten(batch)
+    parts = []
+    for start in range(0, len(inputs[0]), CHUNK):
+        piece = keras.tree.map_structure(lambda array: array[start : start + CHUNK], batch)  # noqa: B023
+        outputs = keras.tree.flatten(model(piece, training=False))
+        parts.append([np.asarray(keras.ops.convert_to_numpy(output)) for output in outputs])
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
+def _agreement(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float | None:
+    votes = [
+        ours.argmax(-1) == theirs.argmax(-1) for ours, theirs in pairs if ours.ndim > 1 and ours.shape[-1] > 1
+    ]
+    return float(np.concatenate([vote.ravel() for vote in votes]).mean()) if votes else None
+
+
+def _latency(runner: Runner, inputs: list[np.ndarray], budget: float = 1.0) -> float:
+    """Median of up to 30 calls, fewer where a call is slow; the first call warms up."""
+    runner(inputs)
+    times: list[float] = []
+    while len(times) < 3 or (len(times) < 30 and sum(times) < budget):
+        start = time.perf_counter()
+        runner(inputs)
+        times.append(time.perf_counter() - start)
+    return 1000 * float(np.median(times))

@@ -1,0 +1,148 @@
+"""What every export needs first: the backend, a float32 model, readable input names, a quiet converter."""
+
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from kerazoo.exporters.parity import input_structure, reference
+
+HALF_POLICIES = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
+
+
+def require_tensorflow() -> None:
+    """Raises `ValueError` unless Keras runs on TensorFlow, whose graph all converters start from."""
+    import keras
+
+    backend = keras.config.backend()
+    if backend != "tensorflow":
+        raise ValueError(
+            f"Export works on the TensorFlow backend of Keras, this process runs on {backend!r}: "
+            "save the model as .keras and export it in a process started with KERAS_BACKEND=tensorflow."
+        )
+
+
+def float32_clone(model: Any) -> tuple[Any, list[str]]:
+    """Returns the model itself, or for reduced precision a clone that computes in float32, with a note.
+
+    The converters write half-precision graphs that LiteRT and ONNX Runtime do not load; the variables of a
+    mixed-precision model are float32 anyway, so the clone loses nothing.
+    """
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model must be a keras.Model, received {type(model).__name__}.")
+    policies = {layer.dtype_policy.name for layer in model._flatten_layers() if layer.dtype_policy}
+    half = sorted(policies.intersection(HALF_POLICIES))
+    if not half:
+        return model, []
+    if isinstance(model, keras.Sequential) or hasattr(model, "operations"):
+        clone = keras.models.clone_model(model, clone_function=_float32_layer, recursive=True)
+    else:
+        clone = type(model).from_config(_float32_config(model.get_config()))
+    if not clone.built and model.built:
+        clone.build_from_config(model.get_build_config())
+    clone.set_weights(model.get_weights())
+    return clone, [f"Exported as a float32 clone of a {' and '.join(half)} model."]
+
+
+def clone_notes(model: Any, clone: Any, batch: Any) -> list[str]:
+    """Says how far the reduced-precision model is from its float32 clone; nothing where they are one."""
+    if clone is model:
+        return []
+    pairs = zip(reference(model, batch), reference(clone, batch), strict=True)
+    diff = max(float(np.abs(half.astype("float64") - full).max()) for half, full in pairs)
+    return [f"Differences are to the float32 clone, from which the model in use differs by up to {diff:.2g}."]
+
+
+def _float32_layer(layer: Any) -> Any:
+    return type(layer).from_config(_float32_config(layer.get_config()))
+
+
+def _float32_config(config: Any) -> Any:
+    """Replaces every reduced-precision policy in a layer's configuration, those of wrapped layers included."""
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy" and config["config"].get("name") in HALF_POLICIES:
+            return {**config, "config": {**config["config"], "name": "float32"}}
+        return {
+            key: "float32" if key == "dtype" and value in HALF_POLICIES else _float32_config(value)
+            for key, value in config.items()
+        }
+    if isinstance(config, list | tuple):
+        return type(config)(_float32_config(value) for value in config)
+    return config
+
+
+def input_specs(model: Any, batch: Any) -> Any:
+    """Returns the inputs as Keras' exporters want them: free batch size, names a reader understands.
+
+    Args:
+        model: The model to export.
+        batch: Samples in the structure of the inputs, used where the model has no symbolic inputs.
+
+    Returns:
+        `keras.InputSpec` in the structure of the model's inputs.
+    """
+    import keras
+
+    struct = input_structure(model)
+    tensors = keras.tree.flatten(batch if struct is None else struct)
+    specs = []
+    for index, tensor in enumerate(tensors):
+        name = getattr(tensor, "name", "")
+        if not name or name.startswith("keras_tensor"):
+            name = "input" if len(tensors) == 1 else f"input_{index}"
+        name = re.sub(r"\W", "_", name, flags=re.ASCII)
+        shape = (None, *tensor.shape[1:])
+        specs.append(keras.InputSpec(shape=shape, dtype=str(tensor.dtype), name=name))
+    return keras.tree.pack_sequence_as(batch if struct is None else struct, specs)
+
+
+def input_names(specs: Any) -> list[str]:
+    """Returns the names of the inputs in the order in which the model's structure is flattened."""
+    import keras
+
+    return [spec.name for spec in keras.tree.flatten(specs)]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Holds back what Python and the C++ converters print; on an error it joins the exception as a note."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as log, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        saved = {stream: os.dup(stream) for stream in (1, 2)}
+        try:
+            for stream in saved:
+                os.dup2(log.fileno(), stream)
+            yield
+        except Exception as error:
+            sys.stderr.flush()
+            log.seek(0)
+            error.add_note(log.read().decode(errors="replace"))
+            raise
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for stream, copy in saved.items():
+                os.dup2(copy, stream)
+                os.close(copy)
+
+
+def first_reason(error: Exception) -> str:
+    """Returns the one line of a converter's page-long message that says what was wrong."""
+    text = str(error)
+    operations = sorted(set(re.findall(r"'?tf\.(\w+)'? op is neither a custom op nor a flex op", text)))
+    if operations:
+        return f"LiteRT has no built-in operation for {', '.join(operations)}."
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    line = lines[0] if lines else type(error).__name__
+    line = line if len(line) <= 300 else line[:297] + "..."
+    return line if line.endswith(".") else line + "."

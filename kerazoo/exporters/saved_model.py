@@ -1,0 +1,46 @@
+"""TensorFlow SavedModel: for TensorFlow Serving, C++, Java, and as the source of other converters."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PACKAGES: tuple[str, ...] = ()
+
+
+def convert(model: Any, specs: Any, path: Path) -> list[str]:
+    """Writes `model` to the folder `path` with one signature, `serving_default`."""
+    model.export(str(path), format="tf_saved_model", input_signature=[specs], verbose=False)
+    return []
+
+
+def load(path: Path, names: list[str]) -> "SavedModelRunner":
+    """Loads the folder as TensorFlow Serving does."""
+    return SavedModelRunner(path, names)
+
+
+class SavedModelRunner:
+    """Calls the signature `serving_default`, whose arguments have the names of the model's inputs."""
+
+    fixed_batch = False
+
+    def __init__(self, path: Path, names: list[str]):
+        import tensorflow as tf
+
+        self._loaded = tf.saved_model.load(str(path))  # keeps the variables alive
+        self._function = self._loaded.signatures["serving_default"]
+        signature = self._function.structured_input_signature[1]
+        self._inputs = [signature[name] for name in names]
+
+    def __call__(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        import tensorflow as tf
+
+        tensors = {s.name: tf.constant(a, s.dtype) for s, a in zip(self._inputs, inputs, strict=True)}
+        outputs = self._function(**tensors)
+        return [outputs[name].numpy() for name in natural_order(outputs)]
+
+
+def natural_order(names: Any) -> list[str]:
+    """Sorts output names as the model flattens its outputs: `output_2` before `output_10`, keys by alphabet."""
+    numbered = all(name.startswith("output_") and name[7:].isdigit() for name in names)
+    return sorted(names, key=lambda name: int(name[7:])) if numbered else sorted(names)
