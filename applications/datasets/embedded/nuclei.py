@@ -1,0 +1,125 @@
+"""Simulated fluorescence images of cell nuclei with masks and instance labels."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from applications.core.errors import UserError, nearest
+from applications.datasets.simulators.fluorescence import NucleiParameters, simulate_nuclei
+
+NUM_IMAGES = 60
+DESCRIPTION = (
+    "Simulated wide-field fluorescence images of touching cell nuclei (photon-counting camera model), "
+    "standing for DAPI-stained nuclei as in the 2018 Data Science Bowl."
+)
+
+
+@dataclasses.dataclass(eq=False)
+class NucleiConfig(tfds.core.BuilderConfig):
+    """One simulated data set.
+
+    Attributes:
+        images: number of images.
+        seed: first half of each image's seed (the other half is its index).
+        parameters: what is drawn, see `NucleiParameters`.
+    """
+
+    images: int = NUM_IMAGES
+    seed: int = 0
+    parameters: NucleiParameters = NucleiParameters()
+
+
+class Nuclei(tfds.core.GeneratorBasedBuilder):
+    """16-bit images, binary masks and instance labels (0 background, 1..n nuclei)."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = [NucleiConfig(name="default", description=DESCRIPTION)]
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        def image(dtype):
+            size = self.builder_config.parameters.size
+            # Not features.Image: TFDS decodes 16-bit PNG only through TensorFlow or OpenCV.
+            return tfds.features.Tensor(shape=(size, size, 1), dtype=dtype, encoding="zlib")
+
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=DESCRIPTION,
+            features=tfds.features.FeaturesDict(
+                {"image": image(np.uint16), "segmentation_mask": image(np.uint8), "instances": image(np.uint16)}
+            ),
+            supervised_keys=("image", "segmentation_mask"),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}  # Split later, by seed and fractions.
+
+    def _generate_examples(self):
+        config = self.builder_config
+        for index in range(config.images):
+            scene = simulate_nuclei(config.parameters, (config.seed, index))
+            yield (
+                index,
+                {
+                    "image": scene.image[..., None],
+                    "segmentation_mask": scene.mask[..., None],
+                    "instances": scene.instances[..., None],
+                },
+            )
+
+
+def nuclei_config(options: Mapping | None = None) -> NucleiConfig | str:
+    """Returns the builder configuration for `options`: `images`, `seed` and any field of `NucleiParameters`.
+
+    A range is a pair or one number (no variation). Each set of options has its own folder, named by a hash.
+
+    Raises:
+        UserError: for an unknown option, a value of the wrong kind, or one out of range.
+    """
+    options = dict(options or {})
+    defaults = {"images": NUM_IMAGES, "seed": 0} | {
+        field.name: field.default for field in dataclasses.fields(NucleiParameters)
+    }
+    for name in options:
+        if name not in defaults:
+            raise UserError(
+                f"Unknown option {name!r} of data set 'nuclei'.{nearest(name, defaults)} "
+                f"It has: {', '.join(defaults)}."
+            )
+    values = {name: _convert(name, value, defaults[name]) for name, value in options.items()}
+    changed = {name: value for name, value in sorted(values.items()) if value != defaults[name]}
+    if not changed:
+        return "default"
+    images, seed = changed.pop("images", NUM_IMAGES), changed.pop("seed", 0)
+    if images < 3 or seed < 0:
+        raise UserError(f"Data set 'nuclei' needs at least 3 images and a seed from 0, received {images} and {seed}.")
+    try:
+        parameters = NucleiParameters(**changed)
+        simulate_nuclei(parameters, (seed, 0))
+    except ValueError as error:
+        raise UserError(f"Data set 'nuclei' cannot be simulated: {error}") from error
+    key = json.dumps([images, seed, dataclasses.asdict(parameters)], sort_keys=True)
+    name = f"{images}_images_{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    return NucleiConfig(name=name, description=DESCRIPTION, images=images, seed=seed, parameters=parameters)
+
+
+def _convert(name: str, value, default):
+    """Returns `value` as the kind of `default`."""
+    try:
+        if isinstance(default, tuple):
+            values = value if isinstance(value, (tuple, list)) else [value] * len(default)
+            if len(values) != len(default):
+                raise ValueError
+            return tuple(type(default[0])(item) for item in values)
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[str(value).lower()]
+        if isinstance(default, int) and float(value) != int(value):
+            raise ValueError
+        return type(default)(value)
+    except (TypeError, ValueError, KeyError):
+        kind = f"{len(default)} numbers" if isinstance(default, tuple) else f"a {type(default).__name__}"
+        raise UserError(f"Option {name!r} of data set 'nuclei' must be {kind}, received {value!r}.") from None

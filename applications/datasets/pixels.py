@@ -1,0 +1,83 @@
+"""Pixels from one form into another: channels, depth, size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_LUMINANCE = (0.299, 0.587, 0.114)
+
+
+def value_range(dtype, store=None) -> tuple[float, float]:
+    """Returns the lowest and highest value a pixel can have; for float images 0 to 1 or what `store` really holds."""
+    import numpy as np
+
+    dtype = np.dtype(dtype)
+    if dtype.kind == "u":
+        return 0.0, float(np.iinfo(dtype).max)
+    low, high = (0.0, 1.0) if store is None else (float(store.flat.min()), float(store.flat.max()))
+    return (0.0, 1.0) if 0 <= low and high <= 1 else (low, high)
+
+
+def common_dtype(dtypes) -> str:
+    """Returns the one dtype that holds them all: float32 over uint16 over uint8."""
+    names = {str(dtype) for dtype in dtypes}
+    return next(name for name in ("float32", "uint16", "uint8") if name in names)
+
+
+def to_dtype(image: np.ndarray, dtype) -> np.ndarray:
+    """Widens pixels to `dtype`: 8 bits to 16 by 257 (255 becomes 65535), integers to float as they are."""
+    import numpy as np
+
+    if image.dtype == np.uint8 and np.dtype(dtype) == np.uint16:
+        return image.astype(np.uint16) * np.uint16(257)
+    return image.astype(dtype, copy=False)
+
+
+def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """Turns `(H, W, C)` into `(H, W, channels)`: grey is repeated, colour becomes luminance.
+
+    Raises:
+        ValueError: for any other change.
+    """
+    import numpy as np
+
+    have = image.shape[-1]
+    if have == channels:
+        return image
+    if have == 1:
+        return np.repeat(image, channels, axis=-1)
+    if have == 3 and channels == 1:
+        grey = (image.astype(np.float32) * np.float32(_LUMINANCE)).sum(axis=-1, keepdims=True)
+        return _round_to(grey, image.dtype)
+    raise ValueError(f"has {have} channels, which cannot be turned into {channels}")
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes `(H, W, C)` to height and width `size` with an antialiasing triangle filter; keeps the dtype."""
+    import numpy as np
+    from PIL import Image
+
+    if image.shape[:2] == tuple(size):
+        return image
+    # Pillow resizes float images of one channel exactly; 16-bit and multi-channel modes lose depth or do not exist.
+    planes = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(image[..., c], dtype=np.float32)).resize(
+                (size[1], size[0]), Image.Resampling.BILINEAR
+            )
+        )
+        for c in range(image.shape[-1])
+    ]
+    return _round_to(np.stack(planes, axis=-1), image.dtype)
+
+
+def _round_to(values: np.ndarray, dtype) -> np.ndarray:
+    import numpy as np
+
+    if np.dtype(dtype).kind == "f":
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)

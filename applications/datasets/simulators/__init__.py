@@ -1,0 +1,1 @@
+"""Physical simulators in NumPy and SciPy: seeded, documented, independent of any framework."""
