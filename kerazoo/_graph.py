@@ -1,0 +1,56 @@
+"""The one place that looks into the graph of a functional model: its operations, in order, with their shapes.
+
+Keras has no public way to walk a functional graph; everything kerazoo needs from it is kept in this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+
+
+def nodes(model: keras.Model) -> Iterator[Any]:
+    """Yields the calls in a functional model in an order in which they can be run, inputs first.
+
+    Each has `operation`, `arguments` and `outputs`.
+    """
+    by_depth = getattr(model, "_nodes_by_depth", None)
+    if by_depth is None:
+        raise ValueError(f"{model.name!r} is no functional model, it has no graph to walk")
+    for depth in sorted(by_depth, reverse=True):
+        yield from by_depth[depth]
+
+
+def replay(
+    model: keras.Model, inputs: Sequence[Any], call: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
+) -> Iterator[tuple[Any, list[Any], list[Any]]]:
+    """Runs through the graph on other inputs.
+
+    Args:
+        model: A functional model.
+        inputs: One value per input of the model, e.g. `keras.KerasTensor`s of another size.
+        call: What to do for each operation: `call(operation, args, kwargs)` returns its output.
+
+    Yields:
+        `(operation, inputs, outputs)` per call, as flat lists.
+    """
+    values = {id(tensor): value for tensor, value in zip(model.inputs, inputs, strict=True)}
+    for node in nodes(model):
+        if node.is_input:
+            yield node.operation, [], [values[id(tensor)] for tensor in node.outputs]
+            continue
+        args, kwargs = node.arguments.fill_in(values)
+        result = keras.tree.flatten(call(node.operation, args, kwargs))
+        values.update({id(tensor): value for tensor, value in zip(node.outputs, result, strict=True)})
+        yield node.operation, [values[id(tensor)] for tensor in node.arguments.keras_tensors], result
+
+
+def output_specs(
+    model: keras.Model, inputs: Sequence[keras.KerasTensor]
+) -> Iterator[tuple[Any, list[Any], list[Any]]]:
+    """Yields `(operation, input specs, output specs)` for inputs of other shapes than the model's own."""
+    return replay(
+        model, inputs, lambda operation, args, kwargs: operation.compute_output_spec(*args, **kwargs)
+    )

@@ -1,0 +1,18 @@
+"""Functions `x -> x` that several families share. A block exists once, here."""
+
+from kerazoo.blocks.conv import HE_NORMAL_FAN_OUT, batch_norm, conv_norm_act
+from kerazoo.blocks.ends import classification_head, image_input, named_activation, preprocess
+from kerazoo.blocks.residual import add_relu, basic_residual, projection_shortcut
+
+__all__ = [
+    "HE_NORMAL_FAN_OUT",
+    "add_relu",
+    "basic_residual",
+    "batch_norm",
+    "classification_head",
+    "conv_norm_act",
+    "image_input",
+    "named_activation",
+    "preprocess",
+    "projection_shortcut",
+]

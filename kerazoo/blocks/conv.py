@@ -1,0 +1,70 @@
+"""Convolution, normalisation, activation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers
+
+HE_NORMAL_FAN_OUT = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"},
+}
+"""N(0, sqrt(2 / (k * k * out))): He et al. as in their released code; the truncated form of Keras is narrower."""
+
+
+def batch_norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Batch normalisation as in the papers' code: epsilon 1e-5, and momentum 0.9 in Keras's convention.
+
+    PyTorch's momentum 0.1 is Keras's 0.9; Keras's own default of 0.99 needs ten times the steps to settle.
+    """
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+
+
+def conv_norm_act(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel_size: int,
+    *,
+    names: tuple[str, str, str | None],
+    strides: int = 1,
+    activation: Any = "relu",
+    kernel_initializer: Any = HE_NORMAL_FAN_OUT,
+) -> keras.KerasTensor:
+    """Convolution without bias, batch normalisation and, where the third name is given, the activation.
+
+    Strided convolutions are padded by (k - 1) / 2 on both sides, as in Caffe and PyTorch: `padding="same"` would pad
+    an even input on the far side only, which shifts the network by a pixel at every stage.
+
+    Args:
+        x: Feature map (batch, height, width, channels).
+        filters: Output channels.
+        kernel_size: Odd kernel size.
+        names: Names of convolution, normalisation and activation; `None` as the third leaves the activation out.
+        strides: Stride of the convolution.
+        activation: Activation after the normalisation.
+        kernel_initializer: Initialiser of the kernel.
+
+    Returns:
+        The feature map.
+    """
+    conv_name, norm_name, activation_name = names
+    padding = "same"
+    if strides > 1 and kernel_size > 1:
+        x = layers.ZeroPadding2D(
+            (kernel_size - 1) // 2, data_format="channels_last", name=f"{conv_name}_pad"
+        )(x)
+        padding = "valid"
+    x = layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=strides,
+        padding=padding,
+        use_bias=False,
+        kernel_initializer=kernel_initializer,
+        data_format="channels_last",
+        name=conv_name,
+    )(x)
+    x = batch_norm(x, norm_name)
+    return x if activation_name is None else layers.Activation(activation, name=activation_name)(x)

@@ -1,0 +1,103 @@
+"""The two ends of a network: input with preprocessing, and heads. Heads compute in float32 under any policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from kerazoo import checks
+
+
+def preprocess(x: keras.KerasTensor, include_preprocessing: Any) -> keras.KerasTensor:
+    """Adds the scalar `Rescaling` layer named `preprocess` if it is asked for.
+
+    A scalar works for any number of channels, is a built-in layer and travels with every exported file.
+
+    Args:
+        x: The input.
+        include_preprocessing: `False`; `True` for [0, 255] -> [-1, 1]; or a pair `(scale, offset)`.
+
+    Returns:
+        `x * scale + offset`, or `x`.
+    """
+    if include_preprocessing is False:
+        return x
+    pair = (1 / 127.5, -1.0) if include_preprocessing is True else include_preprocessing
+    numbers = isinstance(pair, (tuple, list)) and len(pair) == 2 and all(_is_number(value) for value in pair)
+    if not numbers:
+        raise ValueError(
+            "include_preprocessing must be True, False or a pair of numbers (scale, offset). "
+            f"Received: include_preprocessing={include_preprocessing!r}"
+        )
+    # float32, so that 8-bit steps survive a half-precision policy
+    return layers.Rescaling(float(pair[0]), float(pair[1]), dtype="float32", name="preprocess")(x)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def image_input(
+    input_shape: checks.Shape, include_preprocessing: Any
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Returns the input named `input` and the tensor the network starts from."""
+    inputs = keras.Input(input_shape, name="input")
+    return inputs, preprocess(inputs, include_preprocessing)
+
+
+def named_activation(x: keras.KerasTensor, activation: Any, name: str) -> keras.KerasTensor:
+    """Applies an activation by name, those with weights (`prelu`) included; `None` and "linear" add no layer."""
+    if activation in (None, "linear"):
+        return x
+    if activation == "prelu":
+        shared = list(range(1, len(x.shape) - 1))  # one slope per channel, so that any image size fits
+        return layers.PReLU(shared_axes=shared or None, name=name)(x)
+    return layers.Activation(activation, name=name)(x)
+
+
+def classification_head(
+    x: keras.KerasTensor,
+    num_classes: int,
+    *,
+    include_top: bool,
+    pooling: str | None,
+    classifier_activation: Any,
+    dropout_rate: float,
+    kernel_initializer: Any = "glorot_uniform",
+) -> keras.KerasTensor:
+    """Global pooling, dropout and the dense layer of an image or signal classifier.
+
+    Args:
+        x: Feature map, channels last.
+        num_classes: Number of classes.
+        include_top: `True` for `avg_pool`, `head_dropout`, `predictions`.
+        pooling: With `include_top=False`: `None`, `"avg"` or `"max"`.
+        classifier_activation: Activation of `predictions`.
+        dropout_rate: Rate of `head_dropout`.
+        kernel_initializer: Initialiser of `predictions`.
+
+    Returns:
+        Class scores, the pooled vector or the feature map, in float32.
+    """
+    average = layers.GlobalAveragePooling1D if len(x.shape) == 3 else layers.GlobalAveragePooling2D
+    maximum = layers.GlobalMaxPooling1D if len(x.shape) == 3 else layers.GlobalMaxPooling2D
+    common = {"data_format": "channels_last", "dtype": "float32"}
+    if not include_top:
+        if pooling is None:
+            return x
+        return (
+            average(name="avg_pool", **common)(x)
+            if pooling == "avg"
+            else maximum(name="max_pool", **common)(x)
+        )
+    x = average(name="avg_pool", **common)(x)
+    x = layers.Dropout(dropout_rate, dtype="float32", name="head_dropout")(x)
+    return layers.Dense(
+        num_classes,
+        activation=classifier_activation,
+        kernel_initializer=kernel_initializer,
+        dtype="float32",
+        name="predictions",
+    )(x)

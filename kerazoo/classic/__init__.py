@@ -1,0 +1,1 @@
+"""Networks from before the convolution: perceptron and multi-layer perceptron."""

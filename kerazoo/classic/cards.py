@@ -1,0 +1,33 @@
+"""Cards of the classic networks."""
+
+from __future__ import annotations
+
+from kerazoo.card import ModelCard, Sample, Tensor
+
+CARDS = (
+    ModelCard(
+        name="mlp",
+        family="mlp",
+        kind="vector",
+        task="classification",
+        module="kerazoo.classic.mlp",
+        title="Learning representations by back-propagating errors",
+        authors="D. E. Rumelhart, G. E. Hinton, R. J. Williams",
+        year=1986,
+        paper_url="https://doi.org/10.1038/323533a0",
+        summary="Dense layers with non-linear hidden units, trained by back-propagation.",
+        input_shape=(784,),
+        num_outputs=10,
+        input_range="about zero mean and unit spread, or [0, 1]",
+        params=266_610,
+        trainable_params=266_610,
+        flops=532_400,
+        params_source="sum of (n_in + 1) * n_out over 784-300-100-10",
+        sample=Sample(inputs=Tensor((12,)), targets=Tensor((), "int32", 0, 5)),
+        test_config={"input_shape": (12,), "num_outputs": 5, "hidden_units": (16, 8)},
+        deviations=(
+            "The paper names no fixed size: 784-300-100-10 is the comparison network of LeCun et al. (1998).",
+            "The output is a softmax trained by cross-entropy; the paper has sigmoid outputs and squared error.",
+        ),
+    ),
+)

@@ -1,0 +1,264 @@
+"""U-Net: a contracting path, an expanding path, and the features of one handed over to the other.
+
+O. Ronneberger, P. Fischer, T. Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation",
+arXiv:1505.04597 (MICCAI 2015).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+from kerazoo import blocks, checks, surgery
+from kerazoo._words import nearest
+from kerazoo.catalog import create_model, list_models, register_model
+
+_DECODER_WIDTHS = (256, 128, 64, 32, 16)  # with a backbone, from the coarsest step to the finest
+_FORMAT = {"data_format": "channels_last"}
+
+
+@register_model
+def unet(
+    input_shape: Sequence[int | None] = (256, 256, 1),
+    num_classes: int = 2,
+    *,
+    filters: int = 64,
+    depth: int = 4,
+    padding: str = "same",
+    normalization: str | None = None,
+    backbone: str | None = None,
+    classifier_activation: Any = "auto",
+    dropout_rate: float = 0.5,
+    include_preprocessing: bool | tuple[float, float] = False,
+    weights: str | None = None,
+    dtype: str | None = None,
+    name: str = "unet",
+) -> keras.Model:
+    """U-Net of any depth, with the paper's encoder or any image classifier of the catalogue in its place.
+
+    With `padding="same"` every fixed size works: an odd map is halved upwards and the up-sampled map is cropped to
+    its partner. A size left open (`None`) must be a multiple of `2 ** depth` when the model is called.
+
+    Args:
+        filters: Filters of the first level; they double with every level. Not used with a backbone.
+        depth: Number of times the map is halved. Not used with a backbone.
+        padding: `"same"` keeps the size; `"valid"` is the paper's, which shrinks it (572 -> 388).
+        normalization: `None` as in the paper, or `"batch"` after every 3 x 3 convolution. A backbone's decoder always
+            has it.
+        backbone: Name of an image classifier with feature levels, e.g. `"resnet34"`, which becomes the encoder; the
+            decoder is then 256-128-64-32-16 with nearest-neighbour up-sampling.
+        classifier_activation: Activation of the last layer; `None` returns logits. `"auto"` is `"softmax"`, or
+            `"sigmoid"` for one class.
+        dropout_rate: Dropout at the end of the contracting path, in [0, 1): after the last level before the bottom and
+            after the bottom. Not used with a backbone.
+
+    Returns:
+        A flat functional `keras.Model`, (batch, height, width, channels) -> (batch, height, width, num_classes).
+
+    Example:
+        >>> model = kerazoo.unet((250, 313, 3), 4, filters=16)
+        >>> model = kerazoo.unet((256, 256, 3), 1, backbone="resnet34")
+
+    References:
+        Ronneberger, Fischer, Brox (2015), https://arxiv.org/abs/1505.04597; with a classifier as encoder: Iglovikov,
+        Shvets (2018), https://arxiv.org/abs/1801.05746
+    """
+    sizes = checks.image_shape(input_shape, model="unet")
+    checks.positive_int("num_classes", num_classes)
+    checks.positive_int("filters", filters)
+    checks.positive_int("depth", depth)
+    checks.one_of("padding", padding, ("same", "valid"))
+    checks.one_of("normalization", normalization, (None, "batch"))
+    checks.fraction("dropout_rate", dropout_rate)
+    activation = classifier_activation
+    if activation == "auto":
+        activation = "softmax" if num_classes > 1 else "sigmoid"
+    checks.activation("classifier_activation", activation)
+    if padding == "valid":
+        _check_valid_sizes(sizes, depth, backbone)
+
+    inputs, x = blocks.image_input(sizes, include_preprocessing)
+    if backbone is None:
+        x = _contract_and_expand(x, filters, depth, padding, normalization, dropout_rate)
+        head = 1
+    else:
+        x = _expand_backbone(x, _backbone_features(backbone, inputs, x))
+        head = 3
+    outputs = layers.Conv2D(
+        num_classes,
+        head,
+        padding="same",
+        activation=activation,
+        dtype="float32",
+        name="predictions",
+        **_FORMAT,
+    )(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def valid_output_size(size: int, depth: int = 4) -> int | None:
+    """Returns the output size of the unpadded U-Net, or `None` if an input of this size cannot be used.
+
+    Args:
+        size: Height or width of the input.
+        depth: Number of halvings.
+
+    Returns:
+        The output size (572 -> 388 at depth 4), or `None` where a pooling would meet an odd map or nothing is left.
+
+    Example:
+        >>> valid_output_size(572)
+        388
+    """
+    for _ in range(depth):
+        size -= 4
+        if size <= 0 or size % 2:
+            return None
+        size //= 2
+    size -= 4
+    for _ in range(depth):
+        size = 2 * size - 4
+    return size if size > 0 else None
+
+
+def _check_valid_sizes(sizes: checks.Shape, depth: int, backbone: str | None) -> None:
+    if backbone is not None:
+        raise ValueError(f"padding='valid' is the paper's own encoder; it cannot have backbone={backbone!r}")
+    if None in sizes:
+        raise ValueError(
+            f"input_shape must be fixed with padding='valid', since skips are cropped by fixed amounts. Received: {sizes!r}"
+        )
+    for size in sizes[:-1]:
+        assert size is not None
+        if valid_output_size(size, depth) is None:
+            larger = next(
+                s for s in range(size, 2 * size + 64 * 2**depth) if valid_output_size(s, depth) is not None
+            )
+            raise ValueError(
+                f"input_shape: {size} cannot be used with padding='valid' and depth={depth}, where every pooling needs "
+                f"an even map; the next size that works is {larger}. Received: input_shape={sizes!r}"
+            )
+
+
+def _double_conv(
+    x: keras.KerasTensor, filters: int, padding: str, normalization: str | None, prefix: str, out: str
+):
+    """Two 3 x 3 convolutions with ReLU, initialised as in the paper: N(0, sqrt(2 / fan_in))."""
+    initializer = {"scale": 2.0, "mode": "fan_in", "distribution": "untruncated_normal"}
+    for index in (1, 2):
+        x = layers.Conv2D(
+            filters,
+            3,
+            padding=padding,
+            kernel_initializer=keras.initializers.VarianceScaling(**initializer),
+            name=f"{prefix}_conv{index}",
+            **_FORMAT,
+        )(x)
+        if normalization == "batch":
+            x = blocks.batch_norm(x, f"{prefix}_bn{index}")
+        x = layers.Activation("relu", name=out if index == 2 else f"{prefix}_relu1")(x)
+    return x
+
+
+def _contract_and_expand(
+    x: keras.KerasTensor,
+    filters: int,
+    depth: int,
+    padding: str,
+    normalization: str | None,
+    dropout_rate: float,
+) -> keras.KerasTensor:
+    skips: list[keras.KerasTensor] = []
+    for level in range(1, depth + 2):
+        has_dropout = level >= depth and dropout_rate > 0
+        out = f"stage{level}_relu2" if has_dropout else f"stage{level}_out"
+        x = _double_conv(x, filters * 2 ** (level - 1), padding, normalization, f"stage{level}", out)
+        if has_dropout:
+            x = layers.Dropout(dropout_rate, name=f"stage{level}_out")(x)
+        if level <= depth:
+            skips.append(x)
+            # "same" halves an odd map upwards; on even maps it is the plain 2 x 2 pooling
+            x = layers.MaxPooling2D(2, padding=padding, name=f"stage{level}_pool", **_FORMAT)(x)
+    for level in range(depth, 0, -1):
+        prefix, width = f"decoder{level}", filters * 2 ** (level - 1)
+        x = layers.Conv2DTranspose(
+            width,
+            2,
+            strides=2,
+            padding="same",
+            kernel_initializer="he_normal",
+            name=f"{prefix}_up",
+            **_FORMAT,
+        )(x)
+        x = _join(x, skips[level - 1], prefix)
+        x = _double_conv(x, width, padding, normalization, prefix, f"{prefix}_out")
+    return x
+
+
+def _join(x: keras.KerasTensor, skip: keras.KerasTensor, prefix: str) -> keras.KerasTensor:
+    """Crops the larger of the two maps to the smaller one and concatenates [skip, up]."""
+    skip = _crop(skip, x, centre=True, name=f"{prefix}_skip_crop")
+    x = _crop(x, skip, centre=False, name=f"{prefix}_crop")
+    return layers.Concatenate(name=f"{prefix}_concat")([skip, x])
+
+
+def _crop(x: keras.KerasTensor, other: keras.KerasTensor, *, centre: bool, name: str) -> keras.KerasTensor:
+    """Crops `x` to the size of `other` where it is larger: around the centre, or at the far end."""
+    if None in x.shape[1:3] or None in other.shape[1:3]:
+        return x
+    surplus = [max(mine - theirs, 0) for mine, theirs in zip(x.shape[1:3], other.shape[1:3], strict=True)]
+    if not any(surplus):
+        return x
+    pairs = tuple((extra // 2 if centre else 0, extra - (extra // 2 if centre else 0)) for extra in surplus)
+    return layers.Cropping2D(pairs, name=name, **_FORMAT)(x)
+
+
+def _backbone_features(
+    backbone: str, inputs: keras.KerasTensor, x: keras.KerasTensor
+) -> dict[int, keras.KerasTensor]:
+    """Builds the classifier on `x` and returns pyramid level -> feature map."""
+    known = list_models(kind="image_classifier")
+    if backbone not in known:
+        raise ValueError(
+            f"backbone must name an image classifier. Received: {backbone!r}.{nearest(backbone, known)}"
+        )
+    if len(inputs.shape) != 4:
+        raise ValueError(f"backbone {backbone!r} needs images")
+    encoder = create_model(backbone, tuple(inputs.shape[1:]), include_top=False)
+    # Called on `x`, the encoder would be a model inside the model; its layers are run one by one instead.
+    return surgery.graft(encoder, x)
+
+
+def _expand_backbone(x: keras.KerasTensor, features: dict[int, keras.KerasTensor]) -> keras.KerasTensor:
+    deepest = max(features)
+    y = features[deepest]
+    for level, width in zip(range(deepest - 1, -1, -1), _DECODER_WIDTHS[-deepest:], strict=False):
+        prefix = f"decoder{level + 1}"
+        y = layers.UpSampling2D(2, interpolation="nearest", name=f"{prefix}_up", **_FORMAT)(y)
+        if level in features:
+            y = layers.Concatenate(name=f"{prefix}_concat")(
+                [_crop(y, features[level], centre=False, name=f"{prefix}_crop"), features[level]]
+            )
+        else:
+            y = _crop_to_halving(y, x, level, f"{prefix}_crop")
+        for index in (1, 2):
+            out = f"{prefix}_relu1" if index == 1 else f"{prefix}_out"
+            y = blocks.conv_norm_act(
+                y,
+                width,
+                3,
+                names=(f"{prefix}_conv{index}", f"{prefix}_bn{index}", out),
+                kernel_initializer="he_uniform",
+            )
+    return y
+
+
+def _crop_to_halving(y: keras.KerasTensor, x: keras.KerasTensor, level: int, name: str) -> keras.KerasTensor:
+    """Crops `y` to the size the input has after `level` halvings (upwards), where no skip says it."""
+    if None in y.shape[1:3] or None in x.shape[1:3]:
+        return y
+    target = keras.KerasTensor((None, *(-(-size // 2**level) for size in x.shape[1:3]), 1))
+    return _crop(y, target, centre=False, name=name)
