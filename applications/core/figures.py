@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the first is the background of a mask.
 PALETTE = ("#000000", "#56b4e9", "#e69f00", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
 RIGHT, WRONG, TRAIN, VALIDATION = "#1a7f37", "#c62828", "#0072b2", "#d55e00"
-ERRORS = {"missed": "#d55e00", "extra": "#56b4e9", "wrong class": "#cc79a7"}
+BARS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")
+ERRORS = {"missed": "#e41a1c", "extra": "#2b5dff", "wrong class": "#c51b8a"}
+NO_METRICS = ("epoch", "loss", "learning_rate", "seconds")
 CELL_NUMBERS = 20  # a confusion matrix of more classes has no numbers in its cells
 TINY = 96  # pixels; smaller images are shown with square pixels
 
@@ -37,16 +39,19 @@ def learning_curves(history_rows: Sequence[Mapping[str, Any]], best_epoch: int |
     """
     names = list(dict.fromkeys(name for row in history_rows for name in row))
     metrics = [name for name in names if f"val_{name}" in names and name != "loss"]
-    metrics = metrics or [
-        n for n in names if n not in ("epoch", "loss", "learning_rate", "seconds") and n[:4] != "val_"
-    ]
+    if not metrics:  # a training without validation data
+        metrics = [name for name in names if name not in NO_METRICS and not name.startswith("val_")]
     panels = [name for name in ("loss", *metrics[:2], "learning_rate") if name in names]
-    columns = min(len(panels), 2) or 1
+    columns = 2 if len(panels) == 4 else max(len(panels), 1)
     rows = math.ceil(len(panels) / columns) or 1
-    figure = _figure(4.6 * columns, 3.0 * rows)
+    figure = _figure(min(4.6 * columns, 9.6), 2.9 * rows)
     for index, name in enumerate(panels):
         axes = figure.add_subplot(rows, columns, index + 1)
         _curve_panel(axes, name, history_rows, best_epoch)
+    if figure.axes:
+        # One legend below all panels: inside a panel it would lie on the curves.
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels) or 1, frameon=False)
     return figure
 
 
@@ -73,8 +78,6 @@ def _curve_panel(axes: Axes, name: str, rows: Sequence[Mapping[str, Any]], best_
     axes.set_xlabel("epoch")
     axes.grid(alpha=0.25)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    if name != "learning_rate" and axes.get_legend_handles_labels()[1]:
-        axes.legend(frameon=False)
 
 
 def confusion_matrix(matrix: Any, class_names: Sequence[str]) -> Figure:
@@ -91,14 +94,15 @@ def confusion_matrix(matrix: Any, class_names: Sequence[str]) -> Figure:
     if counts.shape != (len(class_names), len(class_names)):
         raise ValueError(f"A matrix of {len(class_names)} classes is needed, received shape {counts.shape}.")
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    size = min(max(3.2 + 0.42 * len(counts), 4.0), 9.0)
-    figure = _figure(size + 0.6, size)
-    axes = figure.add_subplot()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02, label="share of the true class")
     step = 1 if len(counts) <= CELL_NUMBERS else math.ceil(len(counts) / 25)
     ticks = range(0, len(counts), step)
     labels = [short(class_names[index], 18) for index in ticks]
+    square = min(max(0.45 * len(counts), 2.4), 6.5)
+    room = 0.6 + 0.08 * max(map(len, labels))
+    figure = _figure(square + room + 1.0, square + room)
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.04, 1)), label="share of the true class")
     axes.set_xticks(list(ticks), labels, rotation=90 if max(map(len, labels)) > 2 else 0, parse_math=False)
     axes.set_yticks(list(ticks), labels, parse_math=False)
     axes.set_xlabel("predicted")
@@ -121,7 +125,7 @@ def image_grid(
     """Draws images side by side, each with a title.
 
     Args:
-        images: Arrays of shape `(height, width)` or `(height, width, channels)`, of any dtype and of mixed sizes.
+        images: Arrays of shape `(height, width[, channels])`, of any dtype and of mixed sizes.
         titles: One per image; long ones are wrapped.
         correct: Per image `True` (green title with a tick), `False` (red, with a cross) or `None` (plain).
         columns: Images per row. Defaults to 6.
@@ -136,7 +140,7 @@ def image_grid(
     for index, (image, title, mark) in enumerate(zip(images, titles, marks, strict=True)):
         axes = figure.add_subplot(rows, columns, index + 1)
         show_image(axes, image)
-        sign, colour = {True: ("✓ ", RIGHT), False: ("✗ ", WRONG)}.get(mark, ("", "#222222"))  # type: ignore[arg-type]
+        sign, colour = ("", "#222222") if mark is None else ("✓ ", RIGHT) if mark else ("✗ ", WRONG)
         lines = [line for part in str(title).splitlines() for line in textwrap.wrap(part, 20)]
         text = "\n".join(short(line, 20) for line in lines[:3])
         axes.set_title(sign + text, color=colour, fontsize=8, parse_math=False)
@@ -175,11 +179,14 @@ def segmentation_panels(
                 axes.set_title(heads[column], fontsize=9)
     names = [(short(name, 20), colours[index] / 255) for index, name in enumerate(class_names)]
     more = [(f"{len(names) - 11} more", "white")] if len(names) > 12 else []
-    kinds = list(ERRORS.items()) if len(class_names) > 2 else list(ERRORS.items())[:2]
+    kinds = [(f"error: {name}", colour) for name, colour in ERRORS.items()][
+        : 3 if len(class_names) > 2 else 2
+    ]
     entries = [*names[: 11 if more else 12], *more, *kinds]
     handles = [Patch(facecolor=colour, edgecolor="#777777", label=name) for name, colour in entries]
+    columns = max(2, min(len(handles), int(120 / (8 + max(len(name) for name, _ in entries)))))
     legend = figure.legend(
-        handles=handles, loc="outside lower center", ncols=min(len(handles), 6), frameon=False
+        handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
@@ -207,7 +214,8 @@ def per_class_bars(
     Args:
         values: Metric -> one value per class.
         class_names: One name per class.
-        most: Where there are more classes, only this many with the lowest first metric are drawn. Defaults to 30.
+        most: Where there are more classes, only this many with the lowest first metric are drawn.
+            Defaults to 30.
 
     Returns:
         The figure.
@@ -222,10 +230,10 @@ def per_class_bars(
     height = 0.8 / len(table)
     for index, (name, column) in enumerate(table.items()):
         places = np.arange(len(order)) + (index - (len(table) - 1) / 2) * height
-        axes.barh(places, column[order], height=height, label=name, color=PALETTE[5 - index % 5])
+        axes.barh(places, column[order], height=height, label=name, color=BARS[index % len(BARS)])
     axes.set_yticks(range(len(order)), [short(class_names[index], 28) for index in order], parse_math=False)
-    axes.invert_yaxis()
     axes.set_xlim(0, 1)
+    axes.set_ylim(len(order) - 0.4, -0.6)
     axes.grid(axis="x", alpha=0.25)
     if len(order) < len(class_names):
         axes.set_title(f"the {most} lowest of {len(class_names)} classes", loc="left", fontsize=9)
@@ -236,8 +244,8 @@ def per_class_bars(
 def display_image(image: Any) -> np.ndarray:
     """Returns any image as uint8 RGB of shape `(height, width, 3)`.
 
-    8-bit images keep their values unless all of them are very dark; all others are stretched between their 0.5 and
-    99.5 percentiles, since a 16-bit micrograph would otherwise be black.
+    8-bit images keep their values unless all of them are very dark; all others are stretched between their
+    0.5 and 99.5 percentiles, since a 16-bit micrograph would otherwise be black.
     """
     array = np.asarray(image)
     array = array[..., None] if array.ndim == 2 else array
@@ -268,7 +276,7 @@ def show_image(axes: Axes, image: Any) -> None:
 
 
 def class_colours(num_classes: int) -> np.ndarray:
-    """Returns uint8 RGB colours of shape `(num_classes, 3)`, black for class 0, all different up to 200 classes."""
+    """Returns uint8 RGB colours of shape `(num_classes, 3)`: black for class 0, then well apart."""
     import colorsys
 
     from matplotlib.colors import to_rgb
@@ -287,8 +295,8 @@ def short(text: str, length: int) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
-def png(figure: Figure, dpi: int = 144) -> bytes:
-    """Returns the figure as the bytes of a PNG file."""
+def png(figure: Figure, dpi: int = 150) -> bytes:
+    """Returns the figure as the bytes of a PNG file, with nothing cut off at its edges."""
     import io
     import warnings
 
@@ -296,7 +304,7 @@ def png(figure: Figure, dpi: int = 144) -> bytes:
     with warnings.catch_warnings():
         # A class name in a script that the font lacks shows boxes; it must not fill the terminal.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
+        figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", bbox_inches="tight", pad_inches=0.08)
     return buffer.getvalue()
 
 

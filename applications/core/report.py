@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 TEMPLATES = Path(__file__).parent / "templates"
+DASH = "\N{EN DASH}"
 
 
 @dataclass
@@ -120,9 +121,10 @@ def save_result(folder: Path, result: Result) -> None:
 def write_html(folder: Path) -> Path:
     """Writes `report.html`: one file with pictures inside, without scripts or links to other places.
 
-    Reads `report.json` (from `save_result`) and, where they exist, `config.yaml`, `history.csv`, `environment.json`,
-    `metrics.json` (`best_epoch`, `params`, `seconds`, and `folds`: a list of metrics per fold) and `data.json`
-    (`name`, `description`, `splits`: name -> number of samples, `warnings`, and `skipped`: pairs of file and reason).
+    Reads `report.json` (from `save_result`) and, where they exist, `config.yaml`, `history.csv`,
+    `environment.json`, `metrics.json` (`best_epoch`, `params`, `seconds`, and `folds`: a list of metrics per
+    fold) and `data.json` (`name`, `description`, `splits`: name -> number of samples, `warnings`, and
+    `skipped`: pairs of file and reason).
 
     Args:
         folder: The run directory.
@@ -167,7 +169,7 @@ def _content(folder: Path) -> dict[str, Any]:
         "comparison": _comparison(report),
         "curves": _curves(folder, history, best_epoch),
         "figures": [{**figure, "image": _embedded(folder, figure["name"])} for figure in report["figures"]],
-        "tables": report["tables"],
+        "tables": [{**table, "numeric": _numeric_columns(table)} for table in report["tables"]],
         "folds": fold_table(metrics.get("folds") or []),
         "data": data,
         "splits": data.get("splits") or {},
@@ -190,19 +192,34 @@ def _comparison(report: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _curves(folder: Path, history: list[dict[str, float]], best_epoch: int | None) -> str:
+def _numeric_columns(table: dict[str, Any]) -> list[bool]:
+    """Says which columns hold numbers (and nothing else but gaps), for their alignment."""
+    columns = list(zip(*table["rows"], strict=True)) or [()] * len(table["columns"])
+    return [
+        any(value is not None for value in column)
+        and all(value is None or (isinstance(value, int | float) and value is not True) for value in column)
+        for column in columns
+    ]
+
+
+def _curves(folder: Path, history: list[dict[str, float]], best_epoch: int | None) -> dict[str, Any] | None:
     """Draws the learning curves anew from `history.csv` and returns them for embedding."""
     from applications.core.figures import learning_curves, png
 
     if not history:
-        return ""
+        return None
     write_atomically(folder / "figures" / "learning_curves.png", png(learning_curves(history, best_epoch)))
     return _embedded(folder, "learning_curves")
 
 
-def _embedded(folder: Path, name: str) -> str:
+def _embedded(folder: Path, name: str) -> dict[str, Any] | None:
+    """Returns a picture for embedding, with the width at which its letters have the size of the page's."""
     path = folder / "figures" / f"{name}.png"
-    return base64.b64encode(path.read_bytes()).decode("ascii") if path.is_file() else ""
+    if not path.is_file():
+        return None
+    content = path.read_bytes()
+    pixels = int.from_bytes(content[16:20], "big")  # the width field of the PNG header
+    return {"base64": base64.b64encode(content).decode("ascii"), "width": round(pixels * 0.68)}
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
@@ -233,9 +250,9 @@ def fold_table(folds: list[dict[str, float]]) -> dict[str, Any] | None:
 
 
 def number(value: Any) -> str:
-    """Formats a value for a reader: four significant digits, whole numbers with separators, a dash for nothing."""
+    """Formats a value for a reader: four significant digits, separators in whole numbers, a dash for nothing."""
     if value is None:
-        return "–"
+        return DASH
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -243,7 +260,7 @@ def number(value: Any) -> str:
     if not isinstance(value, float):
         return str(value)
     if not math.isfinite(value):
-        return "–"
+        return DASH
     if value == 0:
         return "0"
     if abs(value) >= 9999.5:
@@ -287,15 +304,23 @@ def _stem(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name).strip("._") or "figure"
 
 
-def _flat(values: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    """Flattens nested mappings to pairs of dotted path and value."""
-    pairs: list[tuple[str, Any]] = []
+def _literal(value: Any) -> str:
+    """Returns a setting as one would type it, unrounded."""
+    if value is None or value in ("", {}, []):
+        return DASH
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _flat(values: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Flattens nested mappings to pairs of dotted path and text."""
+    pairs: list[tuple[str, str]] = []
     for key, value in values.items():
         if isinstance(value, dict) and value:
             pairs += _flat(value, f"{prefix}{key}.")
         else:
-            text = " ".join(map(str, value)) if isinstance(value, list) else value
-            pairs.append((f"{prefix}{key}", text if text not in ("", {}) else "–"))
+            pairs.append((f"{prefix}{key}", _literal(value)))
     return pairs
 
 
