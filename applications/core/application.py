@@ -1,0 +1,256 @@
+"""The protocol of an application: its configuration, and the few methods that make a task.
+
+A task is a frozen dataclass (its configuration) with the methods `datasets`, `samples`, `model`, `compile`, `report`,
+and, where the defaults do not fit, `baseline`, `predict`, `write`, `search_space`, `serving`, `state` and `restore`.
+Everything else (strategy, precision, callbacks, resume, progress, files) is written once in `applications.core`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from applications.core.config import group, option
+from applications.core.errors import UserError, nearest
+from applications.core.optimization import OptimizerOptions, ScheduleOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import keras
+    import numpy as np
+
+    from applications.core.pipeline import Samples
+    from applications.core.report import Result
+    from applications.core.search_space import Space
+    from applications.datasets.data import Datasets
+
+
+OptimizerName = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
+ScheduleName = Literal["constant", "step", "exponential", "inverse-time", "cosine", "plateau"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """How samples are divided where the data come without a division of their own."""
+
+    train: float = option(0.7, "Fraction for training.", minimum=0, maximum=1)
+    val: float = option(0.15, "Fraction for validation (early stopping, choice of the best epoch).", minimum=0, maximum=1)
+    test: float = option(0.15, "Fraction for the one test at the end.", minimum=0, maximum=1)
+    seed: int | None = option(None, "Seed of the division; none: the run's seed.")
+
+
+@dataclass(frozen=True)
+class StoppingOptions:
+    """When a training ends before its last epoch."""
+
+    patience: int = option(20, "Epochs without improvement before the training ends; 0 never ends it.", minimum=0)
+    min_delta: float = option(0.0, "Smallest change that counts as an improvement.", minimum=0)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What an exported model needs beside its weights.
+
+    Attributes:
+        samples: Real inputs of the run, for the comparison after the export.
+        labels: Names of the classes, in the order of the outputs.
+        signature: What goes in and what comes out, one sentence each.
+    """
+
+    samples: np.ndarray
+    labels: tuple[str, ...]
+    signature: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Application:
+    """Configuration shared by all tasks. Subclasses add their own options and the methods of their task."""
+
+    task: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    kinds: ClassVar[tuple[str, ...]] = ()
+    monitor: ClassVar[tuple[str, str]] = ("val_loss", "min")
+    reserved_options: ClassVar[tuple[str, ...]] = (
+        "input_shape", "num_classes", "num_outputs", "weights", "dtype", "name", "include_preprocessing", "include_top",
+    )
+
+    data: str = option("", "Embedded data set, `tfds:NAME`, or a path to your own files.")
+    model: str = option("", "Model of the catalogue (`kerazoo models`).")
+    model_options: dict[str, Any] = option({}, "Arguments of the builder, e.g. `--model-options.filters 32`.")
+    epochs: int = option(30, "Passes over the training data.", minimum=1)
+    batch_size: int = option(32, "Samples per step, over all devices together.", minimum=1)
+    learning_rate: float = option(1e-3, "Largest learning rate.", minimum=0)
+    optimizer: OptimizerName = option("adam", "Optimiser.")
+    schedule: ScheduleName = option("constant", "How the learning rate changes.")
+    seed: int = option(0, "Fixes the split, the initial weights, the order of the data and the augmentation.", minimum=0)
+    strategy: Literal["auto", "single", "mirrored", "multi-worker", "tpu"] = option("auto", "Devices to compute on.")
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = option("float32", "Precision of the training.")
+    out: str = option("runs", "Folder of all runs.")
+    name: str | None = option(None, "Name of the run; none: date and time.")
+    loss: str = option("auto", "Keras loss by its snake_case name; auto: the task's own.")
+    class_weights: Literal["none", "balanced"] = option(
+        "none", "`balanced` weighs each class by the inverse of its frequency."
+    )
+    deterministic: bool = option(False, "Make every operation repeat bit for bit (slower).")
+    execution: Literal["auto", "plain", "xla"] = option(
+        "auto", "How steps are compiled; auto: XLA on a GPU, plain graphs on a CPU."
+    )
+    steps_per_execution: int = option(1, "Steps handed to the device at once; checkpoints lie between them.", minimum=1)
+    checkpoint_every: int | None = option(None, "Steps between checkpoints within an epoch.", minimum=1)
+    max_time: str | None = option(None, "Longest training, e.g. 90s, 30m, 2h.")
+    fast_dev_run: bool = option(False, "Try everything on two batches and one epoch.")
+    k_folds: int = option(0, "Cross-validation with this number of folds; 0: none.", minimum=0)
+    on_bad_file: Literal["error", "skip"] = option("error", "Unreadable files: end with a message, or go on without.")
+    data_dir: str | None = option(None, "Where prepared TFDS data lie; none: the usual place of TFDS.")
+    data_options: dict[str, Any] = option({}, "Options of an embedded data set, e.g. `--data-options.photons 10`.")
+    tensorboard: bool = option(True, "Write TensorBoard logs.")
+    split: Split = group(Split, "Training, validation and test.")
+    early_stopping: StoppingOptions = group(StoppingOptions, "Early end.")
+    optimizer_options: OptimizerOptions = group(OptimizerOptions, "Optimiser.")
+    schedule_options: ScheduleOptions = group(ScheduleOptions, "Learning rate.")
+
+    # The task -------------------------------------------------------------------------------------------------------
+
+    def datasets(self, progress: Callable | None = None) -> Datasets:
+        """Reads, checks and splits the data."""
+        raise NotImplementedError
+
+    def samples(self, datasets: Datasets, split: str, *, training: bool) -> Samples:
+        """Returns one split as functions for the pipeline; augmented where it is for training."""
+        raise NotImplementedError
+
+    def build(self, datasets: Datasets, dtype: str | None = None) -> keras.Model:
+        """Builds the model, preprocessing inside, from what is known about the data."""
+        raise NotImplementedError
+
+    def compile(self, model: keras.Model, optimizer: keras.Optimizer, **execution: Any) -> None:
+        """Compiles the model with the task's loss and metrics."""
+        raise NotImplementedError
+
+    def report(self, model: keras.Model, datasets: Datasets) -> Result:
+        """Evaluates the trained model on the untouched test split."""
+        raise NotImplementedError
+
+    def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> Any:
+        """Predicts the user's files; `about` is the run's `data.json`."""
+        raise NotImplementedError
+
+    def write(self, predictions: Any, folder: Path) -> list[Path]:
+        """Writes predictions to a folder and returns the files."""
+        raise NotImplementedError
+
+    def baseline(self, datasets: Datasets) -> tuple[str, dict[str, float]]:
+        """Returns the name and the test metrics of the simple method shown beside the result, or ("", {})."""
+        return "", {}
+
+    def serving(self, datasets: Datasets) -> Serving:
+        """Returns what an exported model needs beside its weights."""
+        raise NotImplementedError
+
+    def search_space(self) -> dict[str, Space]:
+        """Returns the ranges a hyperparameter search starts from: dotted option -> range."""
+        from applications.core.search_space import Choice, Real
+
+        return {
+            "learning_rate": Real(1e-4, 1e-1, log=True),
+            "batch_size": Choice(16, 32, 64),
+            "optimizer": Choice("adam", "adamw", "nesterov"),
+            "schedule": Choice("constant", "cosine"),
+            "optimizer_options.weight_decay": Real(1e-6, 1e-2, log=True),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Returns further plain data a checkpoint must hold (an image pool, a growth phase)."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes back what `state` returned."""
+
+    # Checks that need neither Keras nor data ------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Refuses values that cannot work together.
+
+        Raises:
+            UserError: One sentence that names the option and what would work.
+        """
+        self._check_model()
+        total = self.split.train + self.split.val + self.split.test
+        if abs(total - 1) > 1e-6:
+            raise UserError(f"split: train, val and test must add up to 1, received {total:g}.")
+        if min(self.split.train, self.split.val, self.split.test) <= 0:
+            raise UserError("split: train, val and test must each be above 0.")
+        if self.k_folds == 1:
+            raise UserError("k_folds: expected 0 (none) or at least 2, received 1.")
+        if self.learning_rate <= 0:
+            raise UserError(f"learning_rate: expected a value above 0, received {self.learning_rate:g}.")
+        if self.name is not None and (not self.name.strip() or Path(self.name).name != self.name or self.name == ".."):
+            raise UserError(f"name: expected a folder name without slashes, received {self.name!r}.")
+        seconds(self.max_time)
+
+    def _check_model(self) -> None:
+        import kerazoo
+        from kerazoo.catalog import builder_parameters
+
+        fitting = [name for name in kerazoo.list_models() if kerazoo.model_card(name).kind in self.kinds]
+        if self.model not in kerazoo.list_models():
+            raise UserError(
+                f"Unknown model {self.model!r}.{nearest(self.model, fitting)} `kerazoo models` lists all of them."
+            )
+        if self.model not in fitting:
+            kind = kerazoo.model_card(self.model).kind.replace("_", " ")
+            raise UserError(
+                f"{self.model!r} is a {kind} model, {self.task} needs one of: {', '.join(fitting)}."
+            )
+        parameters = [name for name in builder_parameters(self.model) if name not in self.reserved_options]
+        for name in self.model_options:
+            if name in self.reserved_options:
+                raise UserError(f"model_options.{name} follows from the data and cannot be set.")
+            if name not in parameters:
+                raise UserError(
+                    f"{self.model} has no argument {name!r}; it has {', '.join(parameters)}.{nearest(name, parameters)}"
+                )
+
+    # What core asks -------------------------------------------------------------------------------------------------
+
+    def create(self, *arguments: Any, **options: Any) -> keras.Model:
+        """Calls the model's builder; its complaints become sentences for the user."""
+        import kerazoo
+
+        try:
+            return kerazoo.create_model(self.model, *arguments, **{**options, **self.model_options})
+        except (ValueError, TypeError) as error:
+            raise UserError(f"--model {self.model}: {error}") from error
+
+    def loading(self, progress: Callable | None) -> dict[str, Any]:
+        """Returns the arguments all readers of data sets share."""
+        return {
+            "fractions": (self.split.train, self.split.val, self.split.test),
+            "seed": self.seed if self.split.seed is None else self.split.seed,
+            "on_bad_file": self.on_bad_file,
+            "data_dir": self.data_dir,
+            "options": self.data_options or None,
+            "progress": progress,
+        }
+
+    def replace(self, **changes: Any) -> Application:
+        """Returns a copy with some options changed."""
+        return dataclasses.replace(self, **changes)
+
+
+def seconds(text: str | None) -> float | None:
+    """Reads a length of time such as "90s", "30m", "1.5h" or a bare number of seconds."""
+    if text is None:
+        return None
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        value = float(number) * units[unit]
+    except ValueError:
+        value = -1.0
+    if not value > 0:
+        raise UserError(f"max_time: expected a time such as 90s, 30m or 2h, received {text!r}.")
+    return value

@@ -1,0 +1,378 @@
+"""Callbacks whose memory is part of a checkpoint, and those that show progress and stop a training.
+
+Keras' own callbacks forget their memory in `on_train_begin`. The ones here can say it (`state()`) and take it back
+(`restore(state)`); `Checkpoint`, which must be the last of the list, saves all of them together with the model.
+"""
+
+import csv
+import io
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from applications.core.checkpoint import CheckpointFolder, assign, model_variables, snapshot
+from applications.core.pipeline import Place
+from applications.core.run_directory import write_atomically
+
+
+class StopTraining(Exception):
+    """Ends `fit` at once. `reason` is "max-time", "nan", "SIGINT" or "SIGTERM"."""
+
+    def __init__(self, reason: str):
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Memory:
+    """What a checkpoint needs of a callback: its memory as plain data.
+
+    Attributes:
+        remembered: Names of the attributes that make up the memory.
+    """
+
+    remembered: tuple[str, ...] = ()
+
+    def state(self) -> dict[str, Any]:
+        """Returns the memory as plain data."""
+        return {name: _plain(getattr(self, name)) for name in self.remembered}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes back what `state` returned."""
+        for name in self.remembered:
+            setattr(self, name, state[name])
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic | np.ndarray) else value
+
+
+class EarlyStopping(Memory, keras.callbacks.EarlyStopping):
+    """`keras.callbacks.EarlyStopping` that survives a resume."""
+
+    remembered = ("wait", "best", "best_epoch", "stopped_epoch")
+
+
+class Plateau(Memory, keras.callbacks.ReduceLROnPlateau):
+    """`keras.callbacks.ReduceLROnPlateau` that survives a resume, with an optional linear warm-up.
+
+    Args:
+        warmup_steps: Steps over which the rate first rises from zero.
+        **options: Arguments of `keras.callbacks.ReduceLROnPlateau`.
+    """
+
+    remembered = ("wait", "best", "cooldown_counter")
+
+    def __init__(self, *, warmup_steps: int = 0, **options: Any):
+        super().__init__(**options)
+        self.warmup_steps = warmup_steps
+        self._peak: float | None = None
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self._peak = state.get("peak")
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "peak": self._peak}
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        optimizer = self.model.optimizer
+        step = int(keras.ops.convert_to_numpy(optimizer.iterations))
+        if step >= self.warmup_steps:
+            return
+        if self._peak is None:
+            self._peak = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        optimizer.learning_rate.assign(self._peak * (step + 1) / self.warmup_steps)
+
+
+class BestWeights(Memory, keras.callbacks.Callback):
+    """Keeps the weights of the best epoch in memory.
+
+    Args:
+        monitor: Name in the epoch's logs.
+        mode: "min" or "max".
+    """
+
+    remembered = ("best", "best_epoch")
+
+    def __init__(self, monitor: str, mode: str):
+        super().__init__()
+        self.monitor = monitor
+        self.mode = mode
+        self.best: float | None = None
+        self.best_epoch: int | None = None
+        self.weights: dict[str, np.ndarray] | None = None
+
+    def variables(self) -> dict[str, Any]:
+        """Returns the variables of the model that belong to its weights and statistics."""
+        return {name: v for name, v in model_variables(self.model).items() if name.startswith("model/")}
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        value = (logs or {}).get(self.monitor)
+        if value is None or not math.isfinite(value):
+            return
+        sign = 1.0 if self.mode == "max" else -1.0
+        if self.best is None or sign * value > sign * self.best:
+            self.best, self.best_epoch = float(value), epoch
+            self.weights = snapshot(self.variables())
+
+    def apply(self) -> None:
+        """Gives the model the best weights, where there are any."""
+        if self.weights is not None:
+            assign(self.variables(), self.weights, "best weights")
+
+
+class History(Memory, keras.callbacks.Callback):
+    """Keeps one row per epoch and writes them to `history.csv` after every epoch.
+
+    Args:
+        path: The CSV file.
+    """
+
+    remembered = ("rows",)
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
+        rate = getattr(self.model.optimizer, "learning_rate", None)
+        if rate is not None:
+            row["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
+        self.rows.append(row)
+        self.write()
+
+    def write(self) -> None:
+        """Writes all rows atomically."""
+        if not self.rows:
+            return
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(self.path, text.getvalue())
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Ends the training as soon as the loss is not a finite number."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        loss = (logs or {}).get("loss")
+        if loss is not None and not math.isfinite(loss):
+            raise StopTraining("nan")
+
+
+class Clock(Memory, keras.callbacks.Callback):
+    """Adds up the time spent in training, and ends it when `max_seconds` are over.
+
+    Args:
+        max_seconds: Longest training, over all its resumed parts, or None.
+    """
+
+    remembered = ("seconds",)
+
+    def __init__(self, max_seconds: float | None = None):
+        super().__init__()
+        self.max_seconds = max_seconds
+        self.seconds = 0.0
+        self._last: float | None = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._last = time.monotonic()
+
+    def tick(self) -> None:
+        """Adds the time since the last call."""
+        now = time.monotonic()
+        if self._last is not None:
+            self.seconds += now - self._last
+        self._last = now
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.tick()
+        if self.max_seconds is not None and self.seconds > self.max_seconds:
+            raise StopTraining("max-time")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.tick()
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves the whole training after every epoch, every `every` steps and when a signal asks for it.
+
+    It must be the last callback: only then have the others finished their part of an epoch.
+
+    Args:
+        folder: Where the checkpoints go.
+        place: Where the training stands in its data.
+        steps_per_epoch: Number of batches of a whole epoch.
+        batch_size: Samples per batch.
+        memories: Callbacks by name whose memory is saved.
+        best: The callback that keeps the best weights.
+        every: Steps between two checkpoints within an epoch, or None.
+        extra: Returns further plain data of the application to save.
+    """
+
+    def __init__(
+        self,
+        folder: CheckpointFolder,
+        place: Place,
+        *,
+        steps_per_epoch: int,
+        batch_size: int,
+        memories: dict[str, Memory],
+        best: BestWeights,
+        every: int | None = None,
+        extra: Callable[[], dict[str, Any]] = dict,
+    ):
+        super().__init__()
+        self.folder = folder
+        self.place = place
+        self.steps_per_epoch = steps_per_epoch
+        self.batch_size = batch_size
+        self.memories = memories
+        self.best = best
+        self.every = every
+        self.extra = extra
+        self.epoch = 0
+        self.first_step = 0
+        self.done_in_epoch = 0
+        self.signal: str | None = None
+        self.stopped = False
+        self.loaded_extra: dict[str, Any] = {}
+        self._running_metrics: dict[str, np.ndarray] | None = None
+        self._states: dict[str, Any] | None = None
+
+    def load(self) -> bool:
+        """Restores the newest checkpoint into the model (compiled, optimiser built); False where there is none."""
+        found = self.folder.load()
+        if found is None:
+            return False
+        arrays, best, state = found
+        assign(model_variables(self.model), arrays, str(self.folder.path))
+        self.epoch, self.first_step = state["epoch"], state["step_in_epoch"]
+        self.best.weights = best
+        self._states = state["callbacks"]
+        self.stopped = state["stop"]
+        self._running_metrics = {name: a for name, a in arrays.items() if name.startswith("metrics/")}
+        self.loaded_extra = state.get("extra", {})
+        return True
+
+    def begin_again(self, epoch: int) -> None:
+        """Makes ready for another fit that begins with `epoch`: nobody forgets anything."""
+        self.epoch, self.first_step = epoch, 0
+        self._states = {name: memory.state() for name, memory in self.memories.items()}
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if self._states is not None:  # after the others' on_train_begin, which makes them forget
+            for name, memory in self.memories.items():
+                memory.restore(self._states[name])
+            self._states = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch = epoch
+        self.done_in_epoch = self.first_step
+        self.place.set(epoch, self.first_step * self.batch_size)
+        if self.first_step and self._running_metrics is not None:
+            # Keras has just set the running means to zero; they go on where the interrupted epoch left them.
+            variables = {n: v for n, v in model_variables(self.model).items() if n.startswith("metrics/")}
+            for name, variable in variables.items():
+                if name in self._running_metrics:
+                    variable.assign(self._running_metrics[name])
+        self._running_metrics = None
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        # `batch` counts within this call of fit; with several steps per execution it is the last one's number.
+        before = self.done_in_epoch
+        self.done_in_epoch = self.first_step + batch + 1
+        due = self.every is not None and self.done_in_epoch // self.every > before // self.every
+        if self.signal is not None or (due and self.done_in_epoch < self.steps_per_epoch):
+            self.save(self.epoch, self.done_in_epoch)
+        self._stop_if_asked()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.first_step = 0
+        self.save(epoch + 1, 0)
+        self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
+        if self.signal is not None:
+            raise StopTraining(self.signal)
+
+    def save(self, epoch: int, step_in_epoch: int) -> None:
+        """Writes a checkpoint that says: go on with this step of this epoch."""
+        state = {
+            "epoch": epoch,
+            "step_in_epoch": step_in_epoch,
+            "callbacks": {name: memory.state() for name, memory in self.memories.items()},
+            "stop": bool(self.model.stop_training),
+            "extra": self.extra(),
+        }
+        step = epoch * self.steps_per_epoch + step_in_epoch
+        self.folder.save(step, snapshot(model_variables(self.model)), self.best.weights, state)
+
+
+class Progress(keras.callbacks.Callback):
+    """Shows a bar with the time left on a terminal, one line per epoch elsewhere.
+
+    Args:
+        epochs: Number of epochs in all.
+        steps_per_epoch: Batches per epoch.
+        show: Prints a finished line.
+    """
+
+    def __init__(self, epochs: int, steps_per_epoch: int, show: Callable[[str], None] = print):
+        super().__init__()
+        self.epochs = epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.show = show
+        self.first_step = 0
+        self._bar: Any = None
+        self._epoch = 0
+        self._epoch_start = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        import sys
+
+        self._epoch = epoch
+        self._epoch_start = time.monotonic()
+        if sys.stdout.isatty() and self._bar is None:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                TextColumn("{task.fields[loss]}"), transient=True,
+            )
+            total = self.epochs * self.steps_per_epoch
+            done = epoch * self.steps_per_epoch + self.first_step
+            self._task = self._bar.add_task("", total=total, completed=done, loss="")
+            self._bar.start()
+        if self._bar is not None:
+            self._bar.update(self._task, description=f"epoch {epoch + 1}/{self.epochs}")
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self._bar is not None:
+            done = self._epoch * self.steps_per_epoch + self.first_step + batch + 1
+            self._bar.update(self._task, completed=done, loss=f"loss {(logs or {}).get('loss', 0):.4g}")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.first_step = 0
+        seconds = time.monotonic() - self._epoch_start
+        values = "  ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
+        line = f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}  {seconds:.1f} s  {values}"
+        if self._bar is not None:
+            self._bar.console.print(line, highlight=False)
+        else:
+            self.show(line)
+
+    def close(self) -> None:
+        """Takes the bar off the terminal."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

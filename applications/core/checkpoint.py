@@ -1,0 +1,143 @@
+"""Checkpoints: everything a training needs to go on exactly, in one folder that is there whole or not at all.
+
+A checkpoint holds all variables of the model (weights, statistics, random state of its layers), of the optimiser and of
+the running metrics, the best weights so far, the callbacks' memory, the history, and the place in the data. It is plain
+numbers (`.npz` without pickle) and JSON.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from applications.core.errors import UserError
+
+
+def model_variables(model: Any) -> dict[str, Any]:
+    """Returns every variable of a compiled model that training changes, by a unique name."""
+    groups = {"model": list(model.variables), "metrics": list(model.metrics_variables)}
+    groups["optimizer"] = [v for optimizer in optimizers(model) for v in optimizer.variables]
+    known = {id(variable) for variable in groups["model"]}
+    groups["optimizer"] = [v for v in groups["optimizer"] if id(v) not in known]
+    metric_ids = {id(variable) for variable in groups["metrics"]}
+    groups["model"] = [v for v in groups["model"] if id(v) not in metric_ids]
+    return {
+        f"{group}/{number:05d}/{variable.path}": variable
+        for group, variables in groups.items()
+        for number, variable in enumerate(variables)
+    }
+
+
+def optimizers(model: Any) -> list[Any]:
+    """Returns the model's optimisers: one for most models, several for pairs that train against each other."""
+    import keras
+
+    if model.optimizer is not None:
+        return [model.optimizer]
+    return [value for _, value in sorted(vars(model).items()) if isinstance(value, keras.Optimizer)]
+
+
+def snapshot(variables: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Copies the values of variables."""
+    import keras
+
+    return {name: np.array(keras.ops.convert_to_numpy(variable)) for name, variable in variables.items()}
+
+
+def assign(variables: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> None:
+    """Gives variables their saved values; checks names and shapes of all of them before it changes one.
+
+    Raises:
+        UserError: The checkpoint belongs to another model; names the first variable that does not fit.
+    """
+    missing = [name for name in variables if name not in arrays]
+    extra = [name for name in arrays if name not in variables]
+    if missing or extra:
+        name = (missing or extra)[0]
+        raise UserError(
+            f"The checkpoint '{where}' belongs to another model: {name.split('/', 2)[-1]!r} is only in "
+            f"{'the model' if missing else 'the checkpoint'}."
+        )
+    for name, variable in variables.items():
+        if tuple(variable.shape) != arrays[name].shape:
+            raise UserError(
+                f"The checkpoint '{where}' belongs to another model: {name.split('/', 2)[-1]!r} has shape "
+                f"{arrays[name].shape} there and {tuple(variable.shape)} here (another number of classes?)."
+            )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+class CheckpointFolder:
+    """The `checkpoints/` folder of a run: numbered checkpoints, the newest `keep` of them.
+
+    Args:
+        path: The folder; made on the first save.
+        keep: Number of checkpoints kept.
+    """
+
+    def __init__(self, path: Path, keep: int = 2):
+        self.path = path
+        self.keep = keep
+
+    def saved(self) -> list[Path]:
+        """Returns the complete checkpoints, oldest first."""
+        return sorted(p for p in self.path.glob("[0-9]*") if (p / "state.json").is_file())
+
+    def save(self, step: int, arrays: dict[str, np.ndarray], best: dict[str, np.ndarray] | None, state: Any) -> Path:
+        """Writes one checkpoint atomically, then removes the oldest ones and leftovers of killed processes.
+
+        Args:
+            step: Number of training steps done so far; names the checkpoint.
+            arrays: Values of all variables.
+            best: Best weights so far, or None.
+            state: Plain data.
+
+        Returns:
+            The checkpoint's folder.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        for leftover in self.path.glob(".new-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        draft = Path(tempfile.mkdtemp(dir=self.path, prefix=".new-"))
+        try:
+            np.savez(draft / "variables.npz", **arrays)
+            if best is not None:
+                np.savez(draft / "best.npz", **best)
+            (draft / "state.json").write_text(json.dumps(state), encoding="utf-8")
+            for name in os.listdir(draft):
+                _flush(draft / name)
+            final = self.path / f"{step:010d}"
+            if final.exists():  # the same step again: after a resume, or at the end of an epoch
+                shutil.rmtree(final)
+            os.rename(draft, final)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        for old in self.saved()[: -self.keep]:
+            shutil.rmtree(old, ignore_errors=True)
+        return final
+
+    def load(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None, Any] | None:
+        """Reads the newest checkpoint: values, best weights and state, or None where there is none."""
+        saved = self.saved()
+        if not saved:
+            return None
+        newest = saved[-1]
+        best = _read(newest / "best.npz") if (newest / "best.npz").is_file() else None
+        return _read(newest / "variables.npz"), best, json.loads((newest / "state.json").read_text(encoding="utf-8"))
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _flush(path: Path) -> None:
+    """Asks the system to put a file on the disk, so that a power cut leaves the old checkpoint or the new one."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,172 @@
+"""What one does with a finished run: evaluate it again, predict files, export its model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from applications.core.errors import UserError, nearest
+from applications.core.run_directory import RunDirectory
+from applications.core.training import load_application, reading_progress
+
+if TYPE_CHECKING:
+    import keras
+
+    from applications.core.report import Result
+    from applications.datasets.data import Datasets
+
+
+def open_finished(path: str | Path) -> RunDirectory:
+    """Opens a run that has a model; raises UserError with the command that makes one otherwise."""
+    run = RunDirectory.open(path)
+    if not (run / "model.keras").is_file():
+        raise UserError(f"'{run.path}' has no model yet: finish it with `kerazoo resume {run.path}`.")
+    return run
+
+
+def load_run_model(run: RunDirectory) -> keras.Model:
+    """Loads `model.keras` of a run."""
+    import kerazoo
+
+    try:
+        return kerazoo.load_model(run / "model.keras")
+    except (ValueError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"'{run / 'model.keras'}' cannot be loaded: {reason}") from error
+
+
+def evaluate_run(
+    path: str | Path, data: str | None = None, show: Callable[[str], None] = print
+) -> tuple[Path, Result]:
+    """Evaluates a run on its test split, or on every sample of other data.
+
+    Args:
+        path: The run directory.
+        data: Other data of the same kind, or None.
+        show: Prints one line.
+
+    Returns:
+        The folder with the report of this evaluation, and its result.
+
+    Raises:
+        UserError: The data changed since the run began, or have other classes.
+    """
+    import re
+
+    from applications.core.report import save_result, write_html
+
+    run = open_finished(path)
+    application = load_application(run)
+    known = run.read_json("data.json")
+    if data is not None:
+        application = application.replace(data=data, data_options={})
+    datasets = application.datasets(progress=reading_progress())
+    show(f"data: {datasets.description}")
+    if data is None:
+        if datasets.fingerprint != known["fingerprint"]:
+            raise UserError(
+                f"The data '{application.data}' changed since '{run.path}' was trained, so its test split is lost: "
+                "put the old files back, or evaluate all of the new ones with --data."
+            )
+    else:
+        datasets = _as_trained(datasets, known)
+    model = load_run_model(run)
+    result = application.report(model, datasets)
+    result.baseline_name, result.baseline = application.baseline(datasets) if data is None else ("", {})
+    label = re.sub(r"[^\w.-]+", "-", Path(data).name if data else "test").strip("-") or "data"
+    folder = run / "evaluations" / label
+    folder.mkdir(parents=True, exist_ok=True)
+    save_result(folder, result)
+    RunDirectory(folder).write_json("metrics.json", {"test": result.metrics})
+    write_html(folder)
+    return folder, result
+
+
+def _as_trained(datasets: Datasets, known: dict[str, Any]) -> Datasets:
+    """Numbers the classes of other data as the run does, and makes all samples its test split."""
+    import numpy as np
+
+    names = tuple(known["class_names"])
+    strangers = [name for name in datasets.class_names if name not in names]
+    if strangers or (datasets.masks is not None and datasets.class_names != names):
+        raise UserError(
+            f"The data have {datasets.num_classes} classes ({', '.join(datasets.class_names)}), the run was trained "
+            f"on {len(names)} ({', '.join(names)})."
+        )
+    if datasets.channels != known["channels"]:
+        raise UserError(
+            f"The data have {datasets.channels} channels, the run was trained on {known['channels']}."
+        )
+    if list(datasets.value_range) != known["value_range"]:
+        raise UserError(
+            f"The data's pixels range to {datasets.value_range[1]:g}, the run was trained on a range to "
+            f"{known['value_range'][1]:g}: give images of the same depth."
+        )
+    everything = np.arange(len(datasets))
+    labels = datasets.labels
+    if labels is not None:
+        labels = np.asarray([names.index(name) for name in datasets.class_names])[labels]
+    split = {"train": everything[:0], "val": everything[:0], "test": everything}
+    return dataclasses.replace(datasets, labels=labels, class_names=names, split=split)
+
+
+def predict_files(
+    path: str | Path, inputs: Iterable[str], out: str | Path, on_bad_file: str = "error"
+) -> list[Path]:
+    """Predicts files with the model of a run and writes the predictions.
+
+    Args:
+        path: The run directory.
+        inputs: Image files and folders.
+        out: Folder for the predictions; made where needed.
+        on_bad_file: "error" or "skip".
+
+    Returns:
+        The files written.
+    """
+    from applications.core.inference import find_images
+
+    run = open_finished(path)
+    files = find_images(inputs)
+    application = load_application(run).replace(on_bad_file=on_bad_file)
+    predictions = application.predict(load_run_model(run), files, run.read_json("data.json"))
+    if not predictions:
+        raise UserError("None of the files could be read.")
+    return application.write(predictions, Path(out))
+
+
+def export_run(
+    path: str | Path, format: str, out: str | Path | None = None, overwrite: bool = False
+) -> tuple[Path, Any]:
+    """Exports the model of a run with its labels, and compares the file with the model on samples of the run.
+
+    Args:
+        path: The run directory.
+        format: "saved_model", "litert" or "onnx".
+        out: Path of the export, or None for `RUN/exports/`.
+        overwrite: Replace an export that is there already.
+
+    Returns:
+        The path and the report of the comparison.
+    """
+    import kerazoo
+    from kerazoo.exporters import FORMATS, SUFFIXES
+
+    run = open_finished(path)
+    if format not in FORMATS:
+        raise UserError(f"Unknown format {format!r}; there are {', '.join(FORMATS)}.{nearest(format, FORMATS)}")
+    application = load_application(run)
+    serving = application.serving(application.datasets(progress=reading_progress()))
+    target = Path(out) if out else run / "exports" / (f"model{SUFFIXES[format]}" if SUFFIXES[format] else format)
+    try:
+        report = kerazoo.export(
+            load_run_model(run), target, format=format, samples=serving.samples, overwrite=overwrite
+        )
+    except (ValueError, ImportError, FileExistsError) as error:
+        raise UserError(str(error)) from error
+    beside = RunDirectory(target.parent)
+    beside.write_text("labels.txt", "".join(f"{label}\n" for label in serving.labels))
+    beside.write_json(f"{target.name}.json", {**dataclasses.asdict(report), "signature": serving.signature})
+    return target, report

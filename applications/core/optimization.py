@@ -1,0 +1,193 @@
+"""Optimisers, learning-rate schedules and losses by name."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from applications.core.config import option
+from applications.core.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    import keras
+
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
+SCHEDULES = ("constant", "step", "exponential", "inverse-time", "cosine", "plateau")
+
+
+@dataclass(frozen=True)
+class OptimizerOptions:
+    """What the optimiser does beyond its learning rate."""
+
+    momentum: float = option(0.9, "Momentum of `momentum`, `nesterov` and `rmsprop`.", minimum=0, maximum=1)
+    weight_decay: float = option(0.0, "Decoupled weight decay per step; biases and norm gains are spared.", minimum=0)
+    clip_norm: float | None = option(None, "Largest norm of the gradient over all weights.", minimum=0)
+    clip_value: float | None = option(None, "Largest absolute value of a gradient element.", minimum=0)
+    accumulation_steps: int = option(1, "Batches whose gradients are added up before one update.", minimum=1)
+
+
+@dataclass(frozen=True)
+class ScheduleOptions:
+    """How the learning rate changes during training."""
+
+    warmup_epochs: float = option(0.0, "Epochs over which the learning rate rises linearly from zero.", minimum=0)
+    decay_rate: float = option(0.1, "Factor of one decay (step, exponential, plateau); k of 1/(1 + k t).", minimum=0)
+    decay_epochs: float | None = option(
+        None, "Epochs between two decays; none: a third of the training.", minimum=0
+    )
+    patience: int = option(5, "Epochs without improvement before a plateau decay.", minimum=1)
+    minimum: float = option(0.0, "Learning rate that cosine and plateau end at.", minimum=0)
+
+
+def make_optimizer(
+    name: str, learning_rate: Any, options: OptimizerOptions, *, adam_epsilon: float = 1e-7
+) -> "keras.Optimizer":
+    """Returns a Keras optimiser.
+
+    Args:
+        name: One of `OPTIMIZERS`.
+        learning_rate: A number or a `keras.optimizers.schedules.LearningRateSchedule`.
+        options: Momentum, weight decay, clipping, accumulation and averaging.
+        adam_epsilon: Term added to the denominator of Adam.
+
+    Returns:
+        A `keras.Optimizer`.
+    """
+    import keras
+
+    if options.clip_norm is not None and options.clip_value is not None:
+        raise UserError("optimizer_options: give clip_norm or clip_value, not both.")
+    shared: dict[str, Any] = {
+        "learning_rate": learning_rate,
+        "global_clipnorm": options.clip_norm,
+        "clipvalue": options.clip_value,
+        "weight_decay": options.weight_decay or None,
+    }
+    if options.accumulation_steps > 1:
+        shared["gradient_accumulation_steps"] = options.accumulation_steps
+    if name in ("sgd", "momentum", "nesterov"):
+        momentum = 0.0 if name == "sgd" else options.momentum
+        optimizer = keras.optimizers.SGD(momentum=momentum, nesterov=name == "nesterov", **shared)
+    elif name == "adagrad":
+        optimizer = keras.optimizers.Adagrad(**shared)
+    elif name == "rmsprop":
+        optimizer = keras.optimizers.RMSprop(momentum=options.momentum, **shared)
+    elif name == "adam":
+        optimizer = keras.optimizers.Adam(epsilon=adam_epsilon, **shared)
+    elif name == "adamw":
+        shared["weight_decay"] = options.weight_decay or 0.004
+        optimizer = keras.optimizers.AdamW(epsilon=adam_epsilon, **shared)
+    else:
+        raise UserError(f"Unknown optimizer {name!r}; there are {', '.join(OPTIMIZERS)}.{nearest(name, OPTIMIZERS)}")
+    if shared["weight_decay"]:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def make_schedule(
+    name: str, learning_rate: float, *, epochs: int, steps_per_epoch: int, options: ScheduleOptions
+) -> Any:
+    """Returns the learning rate as a function of the step, or the bare number.
+
+    Args:
+        name: One of `SCHEDULES`. "plateau" is a callback (`callbacks.Plateau`), its rate starts as a bare number.
+        learning_rate: Largest learning rate.
+        epochs: Length of the training in epochs.
+        steps_per_epoch: Updates in one epoch.
+        options: Warm-up and decay.
+
+    Returns:
+        A float or a `keras.optimizers.schedules.LearningRateSchedule`.
+    """
+    import keras
+
+    schedules = keras.optimizers.schedules
+    total = max(1, epochs * steps_per_epoch)
+    warmup = min(total, round(options.warmup_epochs * steps_per_epoch))
+    interval = max(1, round((options.decay_epochs or max(1.0, epochs / 3)) * steps_per_epoch))
+    decaying: Any
+    if name in ("constant", "plateau"):
+        decaying = learning_rate
+    elif name == "step":
+        decaying = schedules.ExponentialDecay(learning_rate, interval, options.decay_rate, staircase=True)
+    elif name == "exponential":
+        decaying = schedules.ExponentialDecay(learning_rate, interval, options.decay_rate)
+    elif name == "inverse-time":
+        decaying = schedules.InverseTimeDecay(learning_rate, interval, options.decay_rate)
+    elif name == "cosine":
+        alpha = min(1.0, options.minimum / learning_rate) if learning_rate else 0.0
+        decaying = schedules.CosineDecay(learning_rate, max(1, total - warmup), alpha=alpha)
+    else:
+        raise UserError(f"Unknown schedule {name!r}; there are {', '.join(SCHEDULES)}.{nearest(name, SCHEDULES)}")
+    if warmup == 0 or name == "plateau":
+        return decaying
+    return _warm_up_class()(decaying, warmup)
+
+
+_WARM_UP: list[type] = []
+
+
+def _warm_up_class() -> type:
+    """Defines the schedule class on first use, since Keras is imported only when a run needs it."""
+    if _WARM_UP:
+        return _WARM_UP[0]
+    import keras
+
+    @keras.saving.register_keras_serializable(package="kerazoo")
+    class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+        """Rises linearly from zero to the schedule's first value over `warmup_steps`, then follows the schedule.
+
+        Args:
+            schedule: A number or another `LearningRateSchedule`, counted from the end of the warm-up.
+            warmup_steps: Number of steps of the rise.
+        """
+
+        def __init__(self, schedule: Any, warmup_steps: int):
+            if isinstance(schedule, dict):
+                schedule = keras.saving.deserialize_keras_object(schedule)
+            self.schedule = schedule
+            self.warmup_steps = warmup_steps
+
+        def __call__(self, step: Any) -> Any:
+            step = keras.ops.cast(step, "float32")
+            after = keras.ops.maximum(step - self.warmup_steps, 0.0)
+            target = self.schedule(after) if callable(self.schedule) else self.schedule
+            return target * keras.ops.minimum((step + 1.0) / self.warmup_steps, 1.0)
+
+        def get_config(self) -> dict[str, Any]:
+            schedule = self.schedule
+            if callable(schedule):
+                schedule = keras.saving.serialize_keras_object(schedule)
+            return {"schedule": schedule, "warmup_steps": self.warmup_steps}
+
+    _WARM_UP.append(WarmUp)
+    return WarmUp
+
+
+def wants_class_numbers(loss: str) -> bool:
+    """Returns whether a loss takes class numbers as targets; the others take one column per class."""
+    return loss.startswith("sparse_")
+
+
+def make_loss(name: str) -> "keras.losses.Loss":
+    """Returns a Keras loss by its snake_case name, e.g. "categorical_focal_crossentropy" or "mean_absolute_error".
+
+    Raises:
+        UserError: No such loss, with the nearest name.
+    """
+    import inspect
+
+    import keras
+
+    classes = {
+        _snake_case(word): value
+        for word, value in vars(keras.losses).items()
+        if inspect.isclass(value) and word not in ("Loss", "CTC")
+    }
+    if name not in classes:
+        raise UserError(f"Unknown loss {name!r}; there are {', '.join(sorted(classes))}.{nearest(name, classes)}")
+    return classes[name]()
+
+
+def _snake_case(name: str) -> str:
+    import re
+
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,170 @@
+"""From samples to batches: tf.data pipelines whose order and augmentation are pure functions.
+
+The order of epoch e is a permutation drawn from (seed, e), and every random number of sample i in that epoch is drawn
+from (seed, e, i). So two runs with one seed see the same batches whatever the number of reading threads, and a resumed
+run starts in the middle of an epoch by starting at a position: nothing is read twice, nothing is left out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from applications.datasets.store import ImageStore
+
+_COPY_LIMIT = 1 << 30
+
+
+@dataclass(frozen=True)
+class Samples:
+    """One split, as functions TensorFlow can trace.
+
+    Attributes:
+        size: Samples in one epoch.
+        load: `(index, draws) -> (x, y)` or `(x, y, weight)` of one sample; `draws` are `num_draws` uniform numbers in
+            [0, 1) that belong to this sample in this epoch (zeros of shape (0,) where `num_draws` is 0).
+        augment: `(x, y[, weight], draws) -> (x, y[, weight])` on whole batches, or None.
+        num_draws: Random numbers one sample needs.
+    """
+
+    size: int
+    load: "Callable[[tf.Tensor, tf.Tensor], tuple]"
+    augment: "Callable[..., tuple] | None" = None
+    num_draws: int = 0
+
+
+class Place:
+    """Where a training stands in its data: the epoch and the first sample still to come in it.
+
+    The two numbers live in `tf.Variable`s which the pipeline reads when an epoch begins.
+    """
+
+    def __init__(self, epoch: int = 0, position: int = 0):
+        import tensorflow as tf
+
+        with tf.device("/CPU:0"):
+            self.epoch = tf.Variable(epoch, dtype=tf.int64, trainable=False, name="epoch")
+            self.position = tf.Variable(position, dtype=tf.int64, trainable=False, name="position")
+
+    def set(self, epoch: int, position: int = 0) -> None:
+        """Moves to an epoch and a position in it."""
+        self.epoch.assign(epoch)
+        self.position.assign(position)
+
+
+def steps_per_epoch(size: int, batch_size: int) -> int:
+    """Returns the number of training batches: the last, incomplete one is left out (another rest each epoch)."""
+    return max(1, size // batch_size)
+
+
+def training_batches(samples: Samples, batch_size: int, *, seed: int, place: Place) -> "tf.data.Dataset":
+    """Returns the shuffled, augmented batches of the epoch at `place`, from its position on.
+
+    Args:
+        samples: The training split.
+        batch_size: Samples per batch, over all replicas. The rest of an epoch that does not fill a batch is left out,
+            unless there is only that: batch statistics of one or two samples would harm the model.
+        seed: Fixes order and augmentation.
+        place: Epoch and position; read anew each time the data set is iterated.
+
+    Returns:
+        A `tf.data.Dataset` of batches.
+    """
+    import tensorflow as tf
+
+    def epoch_order(_: Any) -> "tf.data.Dataset":
+        epoch = place.epoch.read_value()
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(samples.size, dtype=tf.int64), seed=tf.stack([tf.cast(seed, tf.int64), epoch])
+        )
+        rest = order[place.position.read_value() :]
+        epochs = tf.repeat(epoch, tf.shape(rest)[0])
+        return tf.data.Dataset.from_tensor_slices((rest, epochs))
+
+    def load(index: "tf.Tensor", epoch: "tf.Tensor") -> tuple:
+        draws = sample_draws(samples.num_draws, seed, epoch, index)
+        return (*samples.load(index, draws), draws)
+
+    dataset = tf.data.Dataset.from_tensors(0).flat_map(epoch_order)
+    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.batch(batch_size, drop_remainder=samples.size >= batch_size)
+    augment = samples.augment or (lambda *batch: batch[:-1])
+    dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return _sharded_by_data(dataset.prefetch(tf.data.AUTOTUNE))
+
+
+def sample_draws(count: int, seed: int, epoch: "tf.Tensor", index: "tf.Tensor") -> "tf.Tensor":
+    """Returns `count` uniform numbers in [0, 1) that depend on nothing but seed, epoch and sample."""
+    import tensorflow as tf
+
+    mixed = tf.cast(seed, tf.int64) * 1_000_003 + epoch
+    return tf.random.stateless_uniform([count], seed=tf.stack([mixed, index]))
+
+
+def evaluation_batches(samples: Samples, batch_size: int) -> "tf.data.Dataset":
+    """Returns all samples of a split in their order, neither shuffled nor augmented."""
+    import tensorflow as tf
+
+    def load(index: "tf.Tensor") -> tuple:
+        return samples.load(index, tf.zeros([0]))
+
+    dataset = tf.data.Dataset.range(samples.size)
+    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return _sharded_by_data(dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE))
+
+
+def _sharded_by_data(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
+    """States how several machines share the samples: each takes every n-th."""
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return dataset.with_options(options)
+
+
+def image_reader(store: "ImageStore") -> "Callable[[tf.Tensor], tf.Tensor]":
+    """Returns a function `index -> image` that TensorFlow can trace, for images of one size or of many.
+
+    Args:
+        store: The images. Up to 1 GiB they are handed to TensorFlow once; larger or memory-mapped stores are read
+            sample by sample where they lie.
+
+    Returns:
+        A function from a scalar int64 tensor to a tensor of shape (height, width, channels) in the store's dtype.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    static_shape = store.max_shape if store.uniform else (None, None, store.channels)
+    in_memory = not isinstance(store.flat, np.memmap) and store.flat.nbytes <= _COPY_LIMIT
+    with tf.device("/CPU:0"):
+        flat = tf.constant(store.flat) if in_memory else None
+        offsets, shapes = tf.constant(store.offsets), tf.constant(store.shapes, tf.int64)
+
+    def read(index: "tf.Tensor") -> "tf.Tensor":
+        if flat is None:
+            image = tf.numpy_function(lambda i: np.ascontiguousarray(store[int(i)]), [index], store.flat.dtype)
+        else:
+            shape = shapes[index]
+            image = tf.reshape(tf.slice(flat, offsets[index][None], tf.reduce_prod(shape)[None]), shape)
+        image.set_shape(static_shape)
+        return image
+
+    return read
+
+
+def balanced_weights(counts: Any) -> Any:
+    """Returns one weight per class, inverse to its frequency, with a mean of 1 over the samples.
+
+    Args:
+        counts: Samples (or pixels) of each class. A class without any gets weight 0.
+    """
+    import numpy as np
+
+    counts = np.asarray(counts, np.float64)
+    present = counts > 0
+    weights = np.zeros_like(counts)
+    weights[present] = counts.sum() / (present.sum() * counts[present])
+    return weights.astype(np.float32)
