@@ -1,7 +1,7 @@
 """kerazoo: every textbook deep-learning architecture as one honest Keras builder function.
 
-`import kerazoo` costs milliseconds: a name is loaded when it is first used, and models, cards and their arguments are
-listed without importing Keras.
+`import kerazoo` costs milliseconds: a name is loaded when it is first used, and models, cards and their
+arguments are listed without importing Keras.
 
     >>> import kerazoo
     >>> model = kerazoo.resnet20((32, 32, 1), 10)

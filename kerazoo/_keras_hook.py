@@ -1,7 +1,7 @@
 """Makes `import kerazoo` enough before `keras.models.load_model`, without importing Keras.
 
-Keras looks up the classes in a file among those that are registered, and imports only its own packages by itself. So
-kerazoo's classes are registered as soon as both packages are there, whichever comes first.
+Keras looks up the classes in a file among those that are registered, and imports only its own packages by
+itself. So kerazoo's classes are registered as soon as both packages are there, whichever comes first.
 """
 
 from __future__ import annotations

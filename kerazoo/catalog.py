@@ -1,7 +1,8 @@
 """The catalogue: which models there are, what their cards say, and how to build one by name.
 
-Listing, reading cards and checking arguments import no Keras: the cards are plain data in `kerazoo/*/cards.py`, and
-argument names are read from the builders' source. A builder's module is imported when the builder is called.
+Listing, reading cards and checking arguments import no Keras: the cards are plain data in
+`kerazoo/*/cards.py`, and argument names are read from the builders' source. A builder's module is imported
+when the builder is called.
 """
 
 from __future__ import annotations
@@ -176,8 +177,9 @@ def register_model(
 ) -> Any:
     """Decorator that puts a builder function under the contract of the catalogue.
 
-    It rejects unknown arguments with the nearest name, applies the `dtype` policy, loads `weights`, names the model,
-    and completes signature and docstring. Builders therefore declare `weights` and `dtype` but do not touch them.
+    It rejects unknown arguments with the nearest name, applies the `dtype` policy, loads `weights`, names the
+    model, and completes signature and docstring. Builders therefore declare `weights` and `dtype` but do not
+    touch them.
 
     Args:
         function: The builder, when used as plain `@register_model`; its card is found by its name.

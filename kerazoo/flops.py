@@ -1,7 +1,8 @@
 """Counting floating-point operations from the graph, without running it and on any backend.
 
-One multiply-accumulate counts as two operations. Counted are convolutions, matrix products, recurrent layers and
-attention; element-wise work (activations, normalisation, pooling, additions) is not, as in the usual published figures.
+One multiply-accumulate counts as two operations. Counted are convolutions, matrix products, recurrent layers
+and attention; element-wise work (activations, normalisation, pooling, additions) is not, as in the usual
+published figures.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def count_flops(model: keras.Model, input_shape: Any = None) -> int:
 
     Args:
         model: A functional model.
-        input_shape: Shape of the input without the batch axis, or a list of shapes for several inputs; needed where
-            the model leaves sizes open. Defaults to the model's own.
+        input_shape: Shape of the input without the batch axis, or a list of shapes for several inputs; needed
+            where the model leaves sizes open. Defaults to the model's own.
 
     Returns:
         Two times the number of multiply-accumulates.

@@ -1,7 +1,7 @@
 """Taking models apart: feature maps by pyramid level, frozen layers, another head.
 
-Everything works from the names of the layers in the graph, so a freshly built, a fine-tuned and a reloaded model are
-treated alike.
+Everything works from the names of the layers in the graph, so a freshly built, a fine-tuned and a reloaded
+model are treated alike.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _PROBE = 512  # long enough for nine halvings
 def _stage_ends(model: keras.Model) -> dict[int, str]:
     """Returns pyramid level -> layer name for the stage ends of a model, finest first.
 
-    The stride of a stage is measured on a large probe: on a small image several stages can have the same size.
+    The stride of a stage is measured on a large probe: on a small image several stages can have the same
+    size.
     """
     names = [layer.name for layer in model.layers if _STAGE_END.fullmatch(layer.name)]
     if not names:
@@ -68,7 +69,8 @@ def graft(encoder: keras.Model, x: keras.KerasTensor) -> dict[int, keras.KerasTe
     """Runs the layers of an encoder on `x`, one by one, so that they become part of a flat graph.
 
     Args:
-        encoder: A functional model with one input and stage ends. It gives its layers away: use it for nothing else.
+        encoder: A functional model with one input and stage ends. It gives its layers away: use it for
+            nothing else.
         x: The tensor to start from, of the encoder's input shape.
 
     Returns:
@@ -84,10 +86,11 @@ def freeze(model: keras.Model, until: str | None = None, batch_norm: str = "froz
 
     Args:
         model: The model.
-        until: Name of the last layer to freeze, e.g. `"stage3_out"`. Defaults to every layer but `predictions`.
-        batch_norm: `"frozen"`: batch normalisation in the frozen part keeps its statistics, scale and shift and runs
-            in inference mode even while training, which is what fine-tuning on few samples needs. `"train"`: those
-            layers go on learning.
+        until: Name of the last layer to freeze, e.g. `"stage3_out"`. Defaults to every layer but
+            `predictions`.
+        batch_norm: `"frozen"`: batch normalisation in the frozen part keeps its statistics, scale and shift
+            and runs in inference mode even while training, which is what fine-tuning on few samples needs.
+            `"train"`: those layers go on learning.
 
     Returns:
         The same model. Compile it (again) before training.

@@ -34,14 +34,15 @@ def conv_norm_act(
 ) -> keras.KerasTensor:
     """Convolution without bias, batch normalisation and, where the third name is given, the activation.
 
-    Strided convolutions are padded by (k - 1) / 2 on both sides, as in Caffe and PyTorch: `padding="same"` would pad
-    an even input on the far side only, which shifts the network by a pixel at every stage.
+    Strided convolutions are padded by (k - 1) / 2 on both sides, as in Caffe and PyTorch: `padding="same"`
+    would pad an even input on the far side only, which shifts the network by a pixel at every stage.
 
     Args:
         x: Feature map (batch, height, width, channels).
         filters: Output channels.
         kernel_size: Odd kernel size.
-        names: Names of convolution, normalisation and activation; `None` as the third leaves the activation out.
+        names: Names of convolution, normalisation and activation; `None` as the third leaves the activation
+            out.
         strides: Stride of the convolution.
         activation: Activation after the normalisation.
         kernel_initializer: Initialiser of the kernel.

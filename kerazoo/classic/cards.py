@@ -6,6 +6,33 @@ from kerazoo.card import ModelCard, Sample, Tensor
 
 CARDS = (
     ModelCard(
+        name="perceptron",
+        family="perceptron",
+        kind="vector",
+        task="classification",
+        module="kerazoo.classic.perceptron",
+        title="The perceptron: a probabilistic model for information storage and organization in the brain",
+        authors="F. Rosenblatt",
+        year=1958,
+        paper_url="https://doi.org/10.1037/h0042519",
+        summary="One layer of threshold units, trained by adding or subtracting the inputs it got wrong.",
+        input_shape=(784,),
+        num_outputs=10,
+        input_range="[0, 1] or [-1, 1]",
+        params=7_850,
+        trainable_params=7_850,
+        flops=15_680,
+        params_source="(784 + 1) * 10",
+        custom_objects=True,
+        rule_trained=True,
+        sample=Sample(inputs=Tensor((12,), low=-1.0), targets=Tensor((), "int32", 0, 5), loss=None),
+        test_config={"input_shape": (12,), "num_outputs": 5},
+        deviations=(
+            "Only the trainable layer: the paper's fixed random association units in front of it are left out.",
+            "The error-correction rule is the one of Rosenblatt's later convergence theorem; the paper studies several.",
+        ),
+    ),
+    ModelCard(
         name="mlp",
         family="mlp",
         kind="vector",

@@ -1,6 +1,7 @@
 """Multi-layer perceptron: dense layers trained by back-propagation.
 
-D. E. Rumelhart, G. E. Hinton, R. J. Williams, "Learning representations by back-propagating errors", Nature 323, 1986.
+D. E. Rumelhart, G. E. Hinton, R. J. Williams, "Learning representations by back-propagating errors", Nature
+323, 1986.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ def mlp(
     """Multi-layer perceptron of any depth, by default the 784-300-100-10 net of handwritten-digit fame.
 
     Args:
-        input_shape: Shape of one input without the batch axis; more than one axis is flattened, so images work too.
+        input_shape: Shape of one input without the batch axis; more than one axis is flattened, so images
+            work too.
         hidden_units: Units of each hidden layer, from input to output; empty for a linear model.
-        activation: Activation of the hidden layers, any of Keras's or `"prelu"`. `"sigmoid"` is the paper's, `"relu"`
-            is usual today.
+        activation: Activation of the hidden layers, any of Keras's or `"prelu"`. `"sigmoid"` is the paper's,
+            `"relu"` is usual today.
         normalization: `None`, `"batch"` or `"layer"`, between each hidden layer and its activation.
         kernel_initializer: Initialiser by name, e.g. `"he_normal"`, `"glorot_uniform"`, `"orthogonal"`.
         l1: L1 penalty on the kernels.
@@ -53,8 +55,8 @@ def mlp(
         >>> model = kerazoo.mlp((28, 28, 1), 10, hidden_units=(128,), activation="relu")
 
     References:
-        Rumelhart, Hinton, Williams (1986), https://doi.org/10.1038/323533a0; the widths 300 and 100 are those of
-        LeCun et al. (1998), https://doi.org/10.1109/5.726791
+        Rumelhart, Hinton, Williams (1986), https://doi.org/10.1038/323533a0; the widths 300 and 100 are those
+        of LeCun et al. (1998), https://doi.org/10.1109/5.726791
     """
     sizes = checks.shape(input_shape, ranks=())
     if None in sizes:

@@ -1,4 +1,5 @@
-"""The general convolutional network: stages of convolutions with a pooling between them, in one or two dimensions.
+"""The general convolutional network: stages of convolutions with a pooling between them, in one or two
+dimensions.
 
 Y. LeCun et al., "Backpropagation applied to handwritten zip code recognition", Neural Computation 1(4), 1989.
 """
@@ -64,8 +65,8 @@ def cnn(
 ) -> keras.Model:
     """Convolutional network put together by its arguments, for images (2-D) or signals (1-D).
 
-    Each stage is `convs_per_stage` times convolution - normalisation - activation; a pooling stands between stages.
-    All padding is "same" and the head pools globally, so every size works, also one left open.
+    Each stage is `convs_per_stage` times convolution - normalisation - activation; a pooling stands between
+    stages. All padding is "same" and the head pools globally, so every size works, also one left open.
 
     Args:
         input_shape: `(height, width, channels)` of an image or `(steps, channels)` of a signal.

@@ -88,12 +88,12 @@ def _resnet(
     """Builds a network of table 1.
 
     Args:
-        stride_in: Where a bottleneck that halves the map has its stride: `"1x1"` as in the paper, or `"3x3"` as in
-            PyTorch's version ("v1.5"). Basic blocks have no choice.
+        stride_in: Where a bottleneck that halves the map has its stride: `"1x1"` as in the paper, or `"3x3"`
+            as in PyTorch's version ("v1.5"). Basic blocks have no choice.
 
     Returns:
-        A flat functional `keras.Model`, (batch, height, width, channels) -> (batch, num_classes). Any height and width
-        work; the feature map is 32 times smaller than the input.
+        A flat functional `keras.Model`, (batch, height, width, channels) -> (batch, num_classes). Any height
+        and width work; the feature map is 32 times smaller than the input.
 
     References:
         He, Zhang, Ren, Sun (2015), https://arxiv.org/abs/1512.03385

@@ -68,13 +68,13 @@ def _cifar_resnet(
     """Builds a network of section 4.2 with `repeats` blocks in each of three stages.
 
     Args:
-        shortcut: Where the shape changes: `"A"`, every second pixel and zeros for the new channels (no weights, the
-            paper's choice), or `"B"`, a 1 x 1 convolution.
+        shortcut: Where the shape changes: `"A"`, every second pixel and zeros for the new channels (no
+            weights, the paper's choice), or `"B"`, a 1 x 1 convolution.
         pad: With `shortcut="A"`: zero channels at the `"end"`, or half of them before the others (`"both"`).
 
     Returns:
-        A flat functional `keras.Model`, (batch, height, width, channels) -> (batch, num_classes). Any height and width
-        work; the feature map is 4 times smaller than the input.
+        A flat functional `keras.Model`, (batch, height, width, channels) -> (batch, num_classes). Any height
+        and width work; the feature map is 4 times smaller than the input.
 
     References:
         He, Zhang, Ren, Sun (2015), https://arxiv.org/abs/1512.03385

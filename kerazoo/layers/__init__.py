@@ -1,1 +1,7 @@
-"""Layers that Keras does not have, registered under the package name `kerazoo`."""
+"""Layers and activations that Keras does not have, registered under the package name `kerazoo`."""
+
+from kerazoo.layers.activations import heaviside, scaled_tanh
+from kerazoo.layers.euclidean_rbf import EuclideanRBF
+from kerazoo.layers.partial_conv import PartialConv2D
+
+__all__ = ["EuclideanRBF", "PartialConv2D", "heaviside", "scaled_tanh"]

@@ -39,32 +39,34 @@ def unet(
 ) -> keras.Model:
     """U-Net of any depth, with the paper's encoder or any image classifier of the catalogue in its place.
 
-    With `padding="same"` every fixed size works: an odd map is halved upwards and the up-sampled map is cropped to
-    its partner. A size left open (`None`) must be a multiple of `2 ** depth` when the model is called.
+    With `padding="same"` every fixed size works: an odd map is halved upwards and the up-sampled map is
+    cropped to its partner. A size left open (`None`) must be a multiple of `2 ** depth` when the model is
+    called.
 
     Args:
         filters: Filters of the first level; they double with every level. Not used with a backbone.
         depth: Number of times the map is halved. Not used with a backbone.
         padding: `"same"` keeps the size; `"valid"` is the paper's, which shrinks it (572 -> 388).
-        normalization: `None` as in the paper, or `"batch"` after every 3 x 3 convolution. A backbone's decoder always
-            has it.
-        backbone: Name of an image classifier with feature levels, e.g. `"resnet34"`, which becomes the encoder; the
-            decoder is then 256-128-64-32-16 with nearest-neighbour up-sampling.
-        classifier_activation: Activation of the last layer; `None` returns logits. `"auto"` is `"softmax"`, or
-            `"sigmoid"` for one class.
-        dropout_rate: Dropout at the end of the contracting path, in [0, 1): after the last level before the bottom and
-            after the bottom. Not used with a backbone.
+        normalization: `None` as in the paper, or `"batch"` after every 3 x 3 convolution. A backbone's
+            decoder always has it.
+        backbone: Name of an image classifier with feature levels, e.g. `"resnet34"`, which becomes the
+            encoder; the decoder is then 256-128-64-32-16 with nearest-neighbour up-sampling.
+        classifier_activation: Activation of the last layer; `None` returns logits. `"auto"` is `"softmax"`,
+            or `"sigmoid"` for one class.
+        dropout_rate: Dropout at the end of the contracting path, in [0, 1): after the last level before the
+            bottom and after the bottom. Not used with a backbone.
 
     Returns:
-        A flat functional `keras.Model`, (batch, height, width, channels) -> (batch, height, width, num_classes).
+        A flat functional `keras.Model`, (batch, height, width, channels) -> (batch, height, width,
+        num_classes).
 
     Example:
         >>> model = kerazoo.unet((250, 313, 3), 4, filters=16)
         >>> model = kerazoo.unet((256, 256, 3), 1, backbone="resnet34")
 
     References:
-        Ronneberger, Fischer, Brox (2015), https://arxiv.org/abs/1505.04597; with a classifier as encoder: Iglovikov,
-        Shvets (2018), https://arxiv.org/abs/1801.05746
+        Ronneberger, Fischer, Brox (2015), https://arxiv.org/abs/1505.04597; with a classifier as encoder:
+        Iglovikov, Shvets (2018), https://arxiv.org/abs/1801.05746
     """
     sizes = checks.image_shape(input_shape, model="unet")
     checks.positive_int("num_classes", num_classes)
@@ -107,7 +109,8 @@ def valid_output_size(size: int, depth: int = 4) -> int | None:
         depth: Number of halvings.
 
     Returns:
-        The output size (572 -> 388 at depth 4), or `None` where a pooling would meet an odd map or nothing is left.
+        The output size (572 -> 388 at depth 4), or `None` where a pooling would meet an odd map or nothing is
+        left.
 
     Example:
         >>> valid_output_size(572)
@@ -225,11 +228,17 @@ def _backbone_features(
         raise ValueError(
             f"backbone must name an image classifier. Received: {backbone!r}.{nearest(backbone, known)}"
         )
-    if len(inputs.shape) != 4:
-        raise ValueError(f"backbone {backbone!r} needs images")
     encoder = create_model(backbone, tuple(inputs.shape[1:]), include_top=False)
     # Called on `x`, the encoder would be a model inside the model; its layers are run one by one instead.
-    return surgery.graft(encoder, x)
+    features = surgery.graft(encoder, x)
+    for level, feature in features.items():
+        for size, full in zip(feature.shape[1:3], x.shape[1:3], strict=True):
+            if full is not None and size != -(-full // 2**level):
+                raise ValueError(
+                    f"backbone {backbone!r} cannot be used: its maps are not halves of the input, since its "
+                    "convolutions are not padded"
+                )
+    return features
 
 
 def _expand_backbone(x: keras.KerasTensor, features: dict[int, keras.KerasTensor]) -> keras.KerasTensor:
