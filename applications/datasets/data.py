@@ -23,7 +23,8 @@ FRACTIONS = (0.7, 0.15, 0.15)
 
 @dataclass(frozen=True, eq=False)
 class Datasets:
-    """A data set in memory (or memory-mapped), checked and split; pixels keep the range they have in the files.
+    """A data set in memory (or memory-mapped), checked and split; pixels keep the range they have in the
+    files.
 
     Attributes:
         name: short name, for titles and folders.
@@ -89,16 +90,17 @@ def load_classification(
     """Loads images with one class each.
 
     Args:
-        data: `digits` (embedded), `tfds:NAME[/CONFIG]`, or a folder: one folder per class, or `train/`, `val/`,
-            `test/` (also `validation`, `valid`) with one folder per class in each.
-        image_size: height and width in pixels (one number for a square) that all images are resized to, antialiased,
-            without keeping the aspect ratio. None keeps the size all images share; images of mixed sizes go to their
-            median size, at most 224.
-        channels: 1 or 3; None takes 1 where all images are grey and 3 where they are grey and colour. Stacks with
-            another number of channels keep it.
+        data: `digits` (embedded), `tfds:NAME[/CONFIG]`, or a folder: one folder per class, or `train/`,
+            `val/`, `test/` (also `validation`, `valid`) with one folder per class in each.
+        image_size: height and width in pixels (one number for a square) that all images are resized to,
+            antialiased, without keeping the aspect ratio. None keeps the size all images share; images of
+            mixed sizes go to their median size, at most 224.
+        channels: 1 or 3; None takes 1 where all images are grey and 3 where they are grey and colour. Stacks
+            with another number of channels keep it.
         fractions: shares of training, validation and test, where the data come without a split.
         seed: fixes the split.
-        on_bad_file: "error" names the first file that cannot be read, "skip" leaves such files out and lists them.
+        on_bad_file: "error" names the first file that cannot be read, "skip" leaves such files out and lists
+            them.
         data_dir: where TFDS keeps prepared data, default `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
         cache_dir: where images that do not fit into memory are kept, default `~/.cache/kerazoo`.
         options: options of an embedded data set; `digits` has none.
@@ -126,7 +128,7 @@ def load_classification(
 
         return digits(data_dir=data_dir, options=options, **common)
     if name == "tfds":
-        from applications.datasets.sources import tfds_classification
+        from applications.datasets.tfds_source import tfds_classification
 
         return tfds_classification(
             data.removeprefix("tfds:"), data_dir=data_dir, cache_dir=cache_dir, **common
@@ -153,11 +155,12 @@ def load_segmentation(
     """Loads images with a mask each; sizes may differ from image to image.
 
     Args:
-        data: `nuclei` (embedded simulator), `tfds:NAME[/CONFIG]`, or a folder with `images/` and `masks/` (also
-            `image`, `img`, `imgs`; `mask`, `labels`, `label`, `annotations`), alone or inside `train/`, `val/`,
-            `test/`, or with these inside. Masks belong to the image of the same name, whatever the suffix; they may
-            end in `_mask`, `_label` or `_seg`. Values are 0/1, 0/255 or class numbers from 0; a file `classes.txt`
-            names the classes, one per line (the line number from 0 is the value, or each line is `VALUE NAME`).
+        data: `nuclei` (embedded simulator), `tfds:NAME[/CONFIG]`, or a folder with `images/` and `masks/`
+            (also `image`, `img`, `imgs`; `mask`, `labels`, `label`, `annotations`), alone or inside `train/`,
+            `val/`, `test/`, or with these inside. Masks belong to the image of the same name, whatever the
+            suffix; they may end in `_mask`, `_label` or `_seg`. Values are 0/1, 0/255 or class numbers from
+            0; a file `classes.txt` names the classes, one per line (the line number from 0 is the value, or
+            each line is `VALUE NAME`).
         channels, fractions, seed, on_bad_file, data_dir, cache_dir, progress: as in `load_classification`.
         options: options of an embedded data set; for `nuclei` see `applications.datasets.embedded.nuclei`.
 
@@ -178,7 +181,7 @@ def load_segmentation(
 
         return nuclei(data_dir=data_dir, options=options, progress=progress, **common)
     if name == "tfds":
-        from applications.datasets.sources import tfds_segmentation
+        from applications.datasets.tfds_source import tfds_segmentation
 
         return tfds_segmentation(data.removeprefix("tfds:"), data_dir=data_dir, cache_dir=cache_dir, **common)
     from applications.datasets.masks import segmentation_folder
@@ -210,13 +213,13 @@ def _source(data: str, names: tuple[str, ...], other_names: tuple[str, ...], tas
     if path.is_absolute() or len(path.parts) > 1 or data.endswith(("/", "\\")) or data.startswith((".", "~")):
         raise UserError(f"Data folder {data!r} does not exist (looked for {str(path.absolute())!r}).")
     raise UserError(
-        f"Unknown data {data!r}: neither an embedded data set ({', '.join(names)}), nor tfds:NAME, "
-        f"nor a folder that exists.{nearest(data, names)}"
+        f"Unknown data {data!r}: neither an embedded data set ({', '.join(names)}), nor tfds:NAME, nor a "
+        f"folder that exists.{nearest(data, names)}"
     )
 
 
 def fingerprint(data: Datasets) -> str:
-    """Returns 16 hexadecimal digits of names, shapes, labels, masks and at most a million pixels spread evenly."""
+    """Returns 16 hexadecimal digits of names, shapes, labels, masks and up to a million pixels."""
     import hashlib
 
     import numpy as np

@@ -11,14 +11,14 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def value_range(dtype, store=None) -> tuple[float, float]:
-    """Returns the lowest and highest value a pixel can have; for float images 0 to 1 or what `store` really holds."""
+    """Returns the lowest and highest possible pixel; for floats 0 to 1, or what `store` really holds."""
     import numpy as np
 
     dtype = np.dtype(dtype)
     if dtype.kind == "u":
         return 0.0, float(np.iinfo(dtype).max)
     low, high = (0.0, 1.0) if store is None else (float(store.flat.min()), float(store.flat.max()))
-    return (0.0, 1.0) if 0 <= low and high <= 1 else (low, high)
+    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
 
 def common_dtype(dtypes) -> str:
@@ -56,13 +56,14 @@ def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes `(H, W, C)` to height and width `size` with an antialiasing triangle filter; keeps the dtype."""
+    """Resizes `(H, W, C)` to `(height, width)` with an antialiasing triangle filter; keeps the dtype."""
     import numpy as np
     from PIL import Image
 
     if image.shape[:2] == tuple(size):
         return image
-    # Pillow resizes float images of one channel exactly; 16-bit and multi-channel modes lose depth or do not exist.
+    # Pillow resizes float images of one channel exactly; 16-bit and multi-channel modes lose depth or do not
+    # exist.
     planes = [
         np.asarray(
             Image.fromarray(np.ascontiguousarray(image[..., c], dtype=np.float32)).resize(

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from applications.core.errors import UserError
 from applications.datasets.data import Datasets, Progress
 from applications.datasets.pixels import resize, to_channels, value_range
 from applications.datasets.splits import split_indices
 from applications.datasets.store import ImageStore
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def digits(*, data_dir, options: Mapping | None, fractions, seed, channels, image_size) -> Datasets:
@@ -32,7 +28,7 @@ def digits(*, data_dir, options: Mapping | None, fractions, seed, channels, imag
         images = [resize(image, square(image_size)) for image in images]
     return Datasets(
         name="digits",
-        description="Real handwritten digits, 8 x 8 pixels (UCI optical recognition data, from scikit-learn).",
+        description="Real handwritten digits of 8 x 8 pixels (UCI, from scikit-learn).",
         images=ImageStore.from_arrays([to_channels(image, channels or 1) for image in images]),
         split=split_indices(labels, fractions=fractions, seed=seed),
         class_names=tuple(str(digit) for digit in range(10)),
@@ -42,7 +38,9 @@ def digits(*, data_dir, options: Mapping | None, fractions, seed, channels, imag
     )
 
 
-def nuclei(*, data_dir, options: Mapping | None, fractions, seed, channels, progress: Progress | None) -> Datasets:
+def nuclei(
+    *, data_dir, options: Mapping | None, fractions, seed, channels, progress: Progress | None
+) -> Datasets:
     """Simulated nuclei, see `load_segmentation` and `embedded.nuclei.nuclei_config`."""
     from applications.datasets.embedded.nuclei import DESCRIPTION, Nuclei, nuclei_config
     from applications.datasets.embedded.prepare import prepare
@@ -70,11 +68,13 @@ def square(size: int | tuple[int, int]) -> tuple[int, int]:
             return int(height), int(width)
     except (TypeError, ValueError):
         pass
-    raise UserError(f"The image size must be one or two whole numbers of at least 1 pixel, received {size!r}.")
+    raise UserError(
+        f"The image size must be one or two whole numbers of at least 1 pixel, received {size!r}."
+    )
 
 
 def read_examples(builder, split: str, decoders=None):
-    """Yields the examples of a prepared split as numpy dictionaries, without starting TensorFlow where possible."""
+    """Yields the examples of a prepared split as numpy dictionaries, without TensorFlow where possible."""
     logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS advertises OpenCV.
     if builder.info.file_format.value == "array_record":
         yield from builder.as_data_source(split, decoders=decoders)

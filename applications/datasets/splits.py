@@ -21,8 +21,8 @@ def check_fractions(fractions) -> None:
         values = []
     if len(values) != 3 or not all(0 < value < 1 for value in values) or abs(sum(values) - 1) > 1e-6:
         raise UserError(
-            f"Fractions must be three positive numbers (training, validation, test) that add up to 1, such as "
-            f"0.7 0.15 0.15; received {fractions!r}."
+            "Fractions must be three positive numbers (training, validation, test) that add up to 1, such "
+            f"as 0.7 0.15 0.15; received {fractions!r}."
         )
 
 
@@ -30,14 +30,16 @@ def split_indices(labels_or_n, *, fractions=(0.7, 0.15, 0.15), seed=0, groups=No
     """Splits samples into training, validation and test.
 
     Args:
-        labels_or_n: `(N,)` class indices for a split stratified by class, or the number of samples for a plain one.
+        labels_or_n: `(N,)` class indices for a split stratified by class, or the number of samples for a
+            plain one.
         fractions: three positive shares that add up to 1.
         seed: fixes the shuffle.
         groups: `(N,)` group of each sample; a group never lies in two splits. None means no groups.
 
     Returns:
-        "train", "val", "test" -> sorted int64 indices, disjoint and together complete. With labels, a class with
-        one sample is in training only, with two in training and one other, with three or more in all three.
+        "train", "val", "test" -> sorted int64 indices, disjoint and together complete. With labels, a class
+        with one sample is in training only, with two in training and one other, with three or more in all
+        three.
 
     Raises:
         UserError: for bad fractions and for fewer than three samples or groups.
@@ -67,8 +69,8 @@ def split_indices(labels_or_n, *, fractions=(0.7, 0.15, 0.15), seed=0, groups=No
 def _stratified(labels, fractions, rng) -> np.ndarray:
     """Returns 0, 1 or 2 for each sample.
 
-    scikit-learn's stratified split refuses classes with one image and splits smaller than the number of classes;
-    both are common in small folders, so each class is dealt out by largest remainder here.
+    scikit-learn's stratified split refuses classes with one image and splits smaller than the number of
+    classes; both are common in small folders, so each class is dealt out by largest remainder here.
     """
     import numpy as np
 
@@ -83,7 +85,7 @@ def _stratified(labels, fractions, rng) -> np.ndarray:
 
 
 def _deal(total: int, fractions, owed) -> np.ndarray:
-    """Returns how many of `total` samples go to each split: at least one each where there are three or more."""
+    """Returns how many of `total` samples go to each split: three or more give each at least one."""
     import numpy as np
 
     if total == 1:
@@ -156,3 +158,54 @@ def k_fold_indices(labels_or_n, k: int, *, seed=0, groups=None) -> list[tuple[np
     with warnings.catch_warnings():  # Classes with fewer members than folds are legal: some folds lack them.
         warnings.simplefilter("ignore", UserWarning)
         return list(folds.split(np.zeros(len(labels)), labels, groups))
+
+
+def complete_splits(given, labels_or_n, *, fractions, seed=0) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Takes the splits that data come with and cuts the missing ones from training.
+
+    Args:
+        given: "train" and possibly "val", "test" -> indices.
+        labels_or_n: as in `split_indices`, over all samples.
+        fractions: shares of training, validation and test.
+        seed: fixes the cut.
+
+    Returns:
+        The complete split, and one sentence where something had to be cut.
+    """
+    import numpy as np
+
+    missing = [name for name in SPLITS[1:] if not len(given.get(name, ()))]
+    split = {name: np.sort(np.asarray(indices, np.int64)) for name, indices in given.items() if len(indices)}
+    if not missing:
+        return split, []
+    pool = split["train"]
+    labels = len(pool) if np.ndim(labels_or_n) == 0 else np.asarray(labels_or_n)[pool]
+    if len(missing) == 2:
+        parts = split_indices(labels, fractions=fractions, seed=seed)
+    else:
+        if len(pool) < 2:
+            raise UserError(
+                f"There is no {missing[0]} split, and {len(pool)} training image cannot be divided."
+            )
+        share = fractions[SPLITS.index(missing[0])] / (fractions[0] + fractions[SPLITS.index(missing[0])])
+        parts = _cut_two(labels, share, missing[0], seed)
+    split |= {name: pool[indices] for name, indices in parts.items() if name == "train" or name in missing}
+    names = " and ".join({"val": "validation", "test": "test"}[name] for name in missing)
+    return split, [
+        f"The data come without {names} images of their own; these were cut from the training images."
+    ]
+
+
+def _cut_two(labels_or_n, share: float, name: str, seed) -> dict[str, np.ndarray]:
+    """Cuts `share` of the samples off, class by class; a class with one sample stays whole."""
+    import numpy as np
+
+    labels = np.zeros(labels_or_n, np.int64) if np.ndim(labels_or_n) == 0 else np.asarray(labels_or_n)
+    rng, cut = np.random.default_rng(seed), np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        if len(members) > 1:
+            cut[members[: min(len(members) - 1, max(1, round(share * len(members))))]] = True
+    if not cut.any():
+        raise UserError(f"There is no {name} split, and no class has two training images to cut it from.")
+    return {"train": np.flatnonzero(~cut), name: np.flatnonzero(cut)}

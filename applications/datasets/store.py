@@ -56,12 +56,14 @@ class ImageStore:
     ) -> ImageStore:
         """Returns a store of zeros, to be filled image by image (`store[i][...] = image`, also from threads).
 
-        The shapes are known before a pixel is decoded (from the files' headers), so there is never a second copy.
+        The shapes are known before a pixel is decoded (from the files' headers), so there is never a second
+        copy.
 
         Args:
             shapes: `(height, width, channels)` of each image.
             dtype: uint8, uint16 or float32.
-            memory_limit: bytes above which the values go to a memory-mapped file; default half of the free memory.
+            memory_limit: bytes above which the values go to a memory-mapped file; default half of the free
+                memory.
             cache_dir: folder of that file, default `~/.cache/kerazoo`. The file disappears with the process.
 
         Raises:
@@ -80,7 +82,7 @@ class ImageStore:
 
     @classmethod
     def from_arrays(cls, images: Iterable[np.ndarray], **options) -> ImageStore:
-        """Returns a store of `images`, each `(H, W)` or `(H, W, C)`, all of one dtype; `options` as in `allocate`."""
+        """Returns a store of `(H, W)` or `(H, W, C)` images of one dtype; `options` as in `allocate`."""
         import numpy as np
 
         images = [image[..., None] if image.ndim == 2 else image for image in map(np.asarray, images)]
@@ -112,7 +114,7 @@ class ImageStore:
         return ImageStore(self.flat, self.offsets[indices], self.shapes[indices])
 
     def as_array(self, indices=None) -> np.ndarray:
-        """Returns `(N, H, W, C)` of a uniform store: a view of everything, or a copy of the images at `indices`."""
+        """Returns `(N, H, W, C)` of a uniform store: a view of all, or a copy of those at `indices`."""
         import numpy as np
 
         if not self.uniform:
@@ -162,7 +164,8 @@ class ImageStore:
     def __repr__(self) -> str:
         size = self.min_shape if self.uniform else f"{self.min_shape} to {self.max_shape}"
         where = "memory" if self.in_memory else "a memory-mapped file"
-        return f"ImageStore({len(self)} images of {size}, {self.dtype}, {self.nbytes / 2**20:.1f} MiB in {where})"
+        mebibytes = self.nbytes / 2**20
+        return f"ImageStore({len(self)} images of {size}, {self.dtype}, {mebibytes:.1f} MiB in {where})"
 
 
 def available_memory() -> int:
@@ -189,7 +192,8 @@ def _mapped_array(size: int, dtype, cache_dir) -> np.ndarray:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
-            # A sparse file on a full disk kills the process by a bus error at the first write: reserve the room now.
+            # A sparse file on a full disk kills the process by a bus error at the first write: reserve the
+            # room now.
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, nbytes)
             return np.memmap(
@@ -197,6 +201,7 @@ def _mapped_array(size: int, dtype, cache_dir) -> np.ndarray:
             )
     except OSError as error:
         raise UserError(
-            f"The images need {nbytes / 2**30:.1f} GiB, more than half of the free memory, and cannot be kept in the "
-            f"cache folder {str(folder)!r} either ({error.strerror}); free some space or choose another folder."
+            f"The images need {nbytes / 2**30:.1f} GiB, more than half of the free memory, and cannot be "
+            f"kept in the cache folder {str(folder)!r} either ({error.strerror}); free some space or choose "
+            "another folder."
         ) from error

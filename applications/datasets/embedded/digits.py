@@ -4,7 +4,7 @@ import tensorflow_datasets as tfds
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
-    """1797 real handwritten digits, 8 x 8 pixels, values 0 to 16 (ink in 4 x 4 blocks of a 32 x 32 bitmap)."""
+    """1797 real handwritten digits, 8 x 8 pixels, values 0 to 16."""
 
     VERSION = tfds.core.Version("1.0.0")
 

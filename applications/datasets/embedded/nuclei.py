@@ -30,7 +30,7 @@ class NucleiConfig(tfds.core.BuilderConfig):
 
     images: int = NUM_IMAGES
     seed: int = 0
-    parameters: NucleiParameters = NucleiParameters()
+    parameters: NucleiParameters = dataclasses.field(default_factory=NucleiParameters)
 
 
 class Nuclei(tfds.core.GeneratorBasedBuilder):
@@ -49,7 +49,11 @@ class Nuclei(tfds.core.GeneratorBasedBuilder):
             builder=self,
             description=DESCRIPTION,
             features=tfds.features.FeaturesDict(
-                {"image": image(np.uint16), "segmentation_mask": image(np.uint8), "instances": image(np.uint16)}
+                {
+                    "image": image(np.uint16),
+                    "segmentation_mask": image(np.uint8),
+                    "instances": image(np.uint16),
+                }
             ),
             supervised_keys=("image", "segmentation_mask"),
             disable_shuffling=True,
@@ -87,8 +91,8 @@ def nuclei_config(options: Mapping | None = None) -> NucleiConfig | str:
     for name in options:
         if name not in defaults:
             raise UserError(
-                f"Unknown option {name!r} of data set 'nuclei'.{nearest(name, defaults)} "
-                f"It has: {', '.join(defaults)}."
+                f"Unknown option {name!r} of data set 'nuclei'.{nearest(name, defaults)} It has: "
+                f"{', '.join(defaults)}."
             )
     values = {name: _convert(name, value, defaults[name]) for name, value in options.items()}
     changed = {name: value for name, value in sorted(values.items()) if value != defaults[name]}
@@ -96,7 +100,9 @@ def nuclei_config(options: Mapping | None = None) -> NucleiConfig | str:
         return "default"
     images, seed = changed.pop("images", NUM_IMAGES), changed.pop("seed", 0)
     if images < 3 or seed < 0:
-        raise UserError(f"Data set 'nuclei' needs at least 3 images and a seed from 0, received {images} and {seed}.")
+        raise UserError(
+            f"Data set 'nuclei' needs at least 3 images and a seed from 0, received {images} and {seed}."
+        )
     try:
         parameters = NucleiParameters(**changed)
         simulate_nuclei(parameters, (seed, 0))

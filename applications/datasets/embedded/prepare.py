@@ -20,14 +20,16 @@ _SCRATCH = ".preparing-"
 
 def data_folder(data_dir: str | os.PathLike | None = None) -> Path:
     """Returns the folder of prepared data: the argument, `$TFDS_DATA_DIR` or `~/tensorflow_datasets`."""
-    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().absolute()
+    return (
+        Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().absolute()
+    )
 
 
 def prepare(builder_class, data_dir=None, config=None):
     """Returns a builder of `builder_class` whose data lie on disk, and writes them first where they do not.
 
-    The data are made in a folder of this process' own and moved into place in one step, so that neither a kill nor a
-    second process can leave half a data set; whoever comes second uses the data of the first.
+    The data are made in a folder of this process' own and moved into place in one step, so that neither a
+    kill nor a second process can leave half a data set; whoever comes second uses the data of the first.
     """
     root = data_folder(data_dir)
     builder = builder_class(data_dir=root, config=config)
@@ -88,13 +90,17 @@ def storage_errors(folder: Path, action: str):
         raise
     except Exception as error:
         number, text = getattr(error, "errno", None), str(error).lower()
-        if number in (errno.ENOSPC, errno.EDQUOT) or "no space left" in text or "not enough disk space" in text:
+        if (
+            number in (errno.ENOSPC, errno.EDQUOT)
+            or "no space left" in text
+            or "not enough disk space" in text
+        ):
             problem = "no space left"
         elif isinstance(error, OSError):
             problem = error.strerror or str(error)
         else:
             raise
         raise UserError(
-            f"Data folder {str(folder)!r} cannot be used ({problem}) while {action}; free some space, or name a "
-            "folder that can be written by data_dir or the environment variable TFDS_DATA_DIR."
+            f"Data folder {str(folder)!r} cannot be used ({problem}) while {action}; free some space, or "
+            "name a folder that can be written by data_dir or the environment variable TFDS_DATA_DIR."
         ) from error

@@ -1,16 +1,17 @@
 """Wide-field fluorescence images of cell nuclei, with the truth that no microscope gives.
 
-The picture is made as it is made in the microscope. Nuclei are drawn with a random outline, brightness, chromatin
-texture and dark nucleoli; the optics blur them and add the haze of what lies out of focus; the lamp lights the field
-unevenly; the camera counts photons. Expected photons in a pixel:
+The picture is made as it is made in the microscope. Nuclei are drawn with a random outline, brightness,
+chromatin texture and dark nucleoli; the optics blur them and add the haze of what lies out of focus; the
+lamp lights the field unevenly; the camera counts photons. Expected photons in a pixel:
 
     photons = illumination * (background + signal * (PSF * object + haze))
 
-and the camera's number: `offset + gain * (Poisson(photons) + Normal(0, read_noise))`, rounded and clipped to 16 bits.
-It stands for DAPI-stained nuclei such as those of the 2018 Data Science Bowl and BBBC039.
+and the camera's number: `offset + gain * (Poisson(photons) + Normal(0, read_noise))`, rounded and clipped to
+16 bits. It stands for DAPI-stained nuclei such as those of the 2018 Data Science Bowl and BBBC039.
 
 References:
-    Svoboda, Kozubek, Stejskal: Generation of digital phantoms of cell nuclei and simulation of image formation in
+    Svoboda, Kozubek, Stejskal: Generation of digital phantoms of cell nuclei and simulation of image
+        formation in
     3D image cytometry, Cytometry A 75 (2009).
     Janesick: Photon Transfer, SPIE Press (2007), for the camera.
 """
@@ -28,14 +29,17 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class NucleiParameters:
-    """What is drawn. A pair is a range; each image draws its own value from it, uniformly unless said otherwise.
+    """What is drawn. A pair is a range; each image draws its own value from it, uniformly unless said
+    otherwise.
 
     Attributes:
         size: height and width of the (square) image in pixels.
         num_nuclei: nuclei per image.
-        touching: centres are never closer than `touching * (r1 + r2)`: 1.1 separated, 0.85 touching, 0.6 crowded.
+        touching: centres are never closer than `touching * (r1 + r2)`: 1.1 separated, 0.85 touching, 0.6
+            crowded.
         photons: expected photons in a pixel of a nucleus of brightness 1, above the background.
-        background: expected photons in an empty pixel; the logarithm is uniform, since the range spans a decade.
+        background: expected photons in an empty pixel; the logarithm is uniform, since the range spans a
+            decade.
         radius_mean, radius_sd, radius_limits: radius in pixels of the disc of equal area, normal and clipped.
         axis_ratio: long over short axis, drawn per nucleus.
         outline_sd: relative sd of the outline's Fourier modes 2, 3, 4, 5 (a nucleus that is no ellipse).
@@ -75,7 +79,13 @@ class NucleiParameters:
     em_gain: bool = False
 
     def __post_init__(self):
-        for name, low in {"size": 16, "num_nuclei": 1, "touching": 0.3, "photons": 1e-9, "radius_mean": 1.0}.items():
+        for name, low in {
+            "size": 16,
+            "num_nuclei": 1,
+            "touching": 0.3,
+            "photons": 1e-9,
+            "radius_mean": 1.0,
+        }.items():
             if getattr(self, name) < low:
                 raise ValueError(f"{name} must be at least {low:g}, received {getattr(self, name)!r}.")
 
@@ -107,7 +117,7 @@ class FluorescenceScene:
         return (self.instances > 0).astype("uint8")
 
 
-def simulate_nuclei(parameters: NucleiParameters = NucleiParameters(), seed=0) -> FluorescenceScene:  # noqa: B008
+def simulate_nuclei(parameters: NucleiParameters = NucleiParameters(), seed=0) -> FluorescenceScene:
     """Simulates one image.
 
     Args:
@@ -161,7 +171,7 @@ def place_centres(radii, size: int, touching: float, rng, *, tries: int = 2000) 
 
 
 def draw_nuclei(p: NucleiParameters, centres, radii, rng) -> tuple[np.ndarray, np.ndarray]:
-    """Returns `(H, W)` uint16 instance labels and `(H, W)` intensity of the nuclei, about 1 inside and 0 outside."""
+    """Returns `(H, W)` uint16 instance labels and `(H, W)` intensity, about 1 inside nuclei, 0 outside."""
     import numpy as np
     from scipy.ndimage import gaussian_filter
 
@@ -180,8 +190,10 @@ def draw_nuclei(p: NucleiParameters, centres, radii, rng) -> tuple[np.ndarray, n
     return instances, np.maximum(intensity, 0)
 
 
-def _draw_nucleus(p: NucleiParameters, centre, radius, rng) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
-    """Returns the window of one nucleus, the depth in it (0 at the centre, 1 on the outline) and its dark spots."""
+def _draw_nucleus(
+    p: NucleiParameters, centre, radius, rng
+) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
+    """Returns a nucleus' window, the depth in it (0 at the centre, 1 on the outline) and its dark spots."""
     import numpy as np
 
     ratio, angle = rng.uniform(*p.axis_ratio), rng.uniform(0, np.pi)
@@ -224,7 +236,8 @@ def expected_photons(p: NucleiParameters, intensity, rng) -> np.ndarray:
 def expose(photons, rng, *, offset=100.0, gain=1.0, read_noise=1.0, em_gain=False) -> np.ndarray:
     """Takes one picture: photon noise, amplification, read noise, 16 bits.
 
-    Call it again for a second, independent picture of the same scene, or with other `photons` for a darker one.
+    Call it again for a second, independent picture of the same scene, or with other `photons` for a darker
+    one.
 
     Args:
         photons: `(H, W)` expected photons per pixel.
