@@ -193,6 +193,28 @@ def segmentation_panels(
     return figure
 
 
+def overlay(image: Any, mask: Any, opacity: float = 0.4) -> np.ndarray:
+    """Returns the image with the classes of a mask laid over it in colour, outlined.
+
+    Args:
+        image: Array of shape `(height, width[, channels])`.
+        mask: Class indices of shape `(height, width[, 1])`; class 0 stays as it is.
+        opacity: Strength of the colour, from 0 to 1. Defaults to 0.4; outlines are opaque.
+
+    Returns:
+        A uint8 array of shape `(height, width, 3)`.
+    """
+    classes = np.asarray(mask).reshape(np.shape(mask)[:2]).astype(int)
+    colours = class_colours(max(int(classes.max(initial=0)) + 1, 2)).astype("float64")[classes]
+    picture = display_image(image).astype("float64")
+    # A pixel belongs to the outline if the next one to the right or below is of another class.
+    edge = np.zeros(classes.shape, bool)
+    edge[:-1] |= classes[:-1] != classes[1:]
+    edge[:, :-1] |= classes[:, :-1] != classes[:, 1:]
+    strength = np.where(edge, 1.0, opacity) * (classes > 0)
+    return np.round(picture + strength[..., None] * (colours - picture)).astype("uint8")
+
+
 def error_map(image: Any, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Returns the image in pale grey with the wrong pixels in the colours of `ERRORS`, as uint8 RGB."""
     from matplotlib.colors import to_rgb

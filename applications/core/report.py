@@ -56,24 +56,24 @@ class Figure:
     note: str = ""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Result:
     """What an application reports about its trained model.
 
     Attributes:
         metrics: Name -> value, of the model on the untouched test split.
-        baseline: The same names for the simple method beside it.
-        baseline_name: What the simple method is, e.g. `"SVM on pixels"`.
         headline: Name of the main metric.
+        baseline: The same names for the simple method beside it; empty where there is none.
+        baseline_name: What the simple method is, e.g. `"SVM on pixels"`.
         tables: Tables, in the order of the report.
         figures: Pictures, in the order of the report.
         notes: Sentences for the reader.
     """
 
     metrics: dict[str, float]
-    baseline: dict[str, float]
-    baseline_name: str
     headline: str
+    baseline: dict[str, float] = field(default_factory=dict)
+    baseline_name: str = ""
     tables: list[Table] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -122,9 +122,9 @@ def write_html(folder: Path) -> Path:
     """Writes `report.html`: one file with pictures inside, without scripts or links to other places.
 
     Reads `report.json` (from `save_result`) and, where they exist, `config.yaml`, `history.csv`,
-    `environment.json`, `metrics.json` (`best_epoch`, `params`, `seconds`, and `folds`: a list of metrics per
-    fold) and `data.json` (`name`, `description`, `splits`: name -> number of samples, `warnings`, and
-    `skipped`: pairs of file and reason).
+    `environment.json`, `metrics.json` (`best_epoch`, `params`, `training_seconds`, and `folds`: a list
+    of metrics per fold) and `data.json` (`name`, `description`, `splits`: name -> number of samples,
+    `warnings`, and `skipped`: pairs of file and reason).
 
     Args:
         folder: The run directory.
@@ -165,7 +165,7 @@ def _content(folder: Path) -> dict[str, Any]:
         "training": metrics,
         "best_epoch": best_epoch,
         "epochs": len(history),
-        "duration": duration(metrics.get("seconds")),
+        "duration": duration(metrics.get("training_seconds")),
         "comparison": _comparison(report),
         "curves": _curves(folder, history, best_epoch),
         "figures": [{**figure, "image": _embedded(folder, figure["name"])} for figure in report["figures"]],
@@ -250,7 +250,7 @@ def fold_table(folds: list[dict[str, float]]) -> dict[str, Any] | None:
 
 
 def number(value: Any) -> str:
-    """Formats a value for a reader: four significant digits, separators in whole numbers, a dash for nothing."""
+    """Formats a value for a reader: four significant digits, separated thousands, a dash for nothing."""
     if value is None:
         return DASH
     if isinstance(value, bool):

@@ -1,8 +1,9 @@
 """One function from a Keras model to a file that another runtime executes, checked before it gets its name.
 
-Keras' own exporters do the conversion. What is added here: the file is written beside its final place, loaded in
-the runtime it is meant for, run on samples, compared with the model, and only then renamed. Several converters
-finish without an error on files that no runtime loads; such a file never appears under the name asked for.
+Keras' own exporters do the conversion. What is added here: the file is written beside its final place, loaded
+in the runtime it is meant for, run on samples, compared with the model, and only then renamed. Several
+converters finish without an error on files that no runtime loads; such a file never appears under the name
+asked for.
 """
 
 import difflib
@@ -19,7 +20,7 @@ from typing import Any
 
 from kerazoo.exporters.parity import ExportReport
 
-__all__ = ["FORMATS", "ExportReport", "check_export", "export"]
+__all__ = ["FORMATS", "ExportReport", "check_export", "export", "suffix"]
 
 FORMATS = ("saved_model", "litert", "onnx")
 SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
@@ -38,29 +39,29 @@ def export(
 ) -> ExportReport:
     """Writes `model` for another runtime and proves that the file computes what the model computes.
 
-    Mixed-precision models are exported as a float32 clone. The batch size stays free, and so do a height and width
-    of `None`; only LiteRT files of recurrent networks have a fixed batch of one sample.
+    Mixed-precision models are exported as a float32 clone. The batch size stays free, and so do a height and
+    width of `None`; only LiteRT files of recurrent networks have a fixed batch of one sample.
 
     Args:
         model: A built `keras.Model` (functional, sequential, or subclassed together with `samples`).
-        path: Where to write: a folder for `"saved_model"`, a name ending in `.tflite` for `"litert"` and in `.onnx`
-            for `"onnx"`. Missing parent folders are made.
+        path: Where to write: a folder for `"saved_model"`, a name ending in `.tflite` for `"litert"` and in
+            `.onnx` for `"onnx"`. Missing parent folders are made.
         format: `"saved_model"`, `"litert"` or `"onnx"`.
         samples: A batch of inputs with the structure of the model's inputs, as arrays of shape
-            `(num_samples, ...)`, on which model and file are compared. Defaults to 4 random samples, which the
-            report says.
+            `(num_samples, ...)`, on which model and file are compared. Defaults to 4 random samples, and the
+            report says so.
         tolerance: Largest accepted difference, relative to the largest absolute output. Defaults to 1e-4.
-        input_range: Smallest and largest value of random samples. Defaults to the range the model's card or its
-            `preprocess` layer names, else to `(0, 1)`. Ignored where `samples` are given.
-        overwrite: Whether an existing file or folder may be replaced. It is replaced only after the new one has
-            passed. Defaults to `False`.
+        input_range: Smallest and largest value of random samples. Defaults to the range that the model's
+            `preprocess` layer or its card names, else to `(0, 1)`. Ignored where `samples` are given.
+        overwrite: Whether an existing file or folder may be replaced, which happens only after the new one
+            has passed. Defaults to `False`.
 
     Returns:
         An `ExportReport` with the differences, the agreement of the predicted classes, size and latency.
 
     Raises:
-        ValueError: If the format is unknown, the path is taken, the backend is not TensorFlow, the converter fails,
-            or the file does not load or does not agree with the model. Nothing is left behind.
+        ValueError: If the format is unknown, the path is taken, the backend is not TensorFlow, the converter
+            fails, or the file does not load or does not agree with the model. Nothing is left behind.
         ImportError: If an optional package is missing.
 
     Example:
@@ -142,7 +143,22 @@ def check_export(
     return report.complete(format, source, source, origin, notes)
 
 
-def _format_module(format: str) -> ModuleType:
+def suffix(format: str) -> str:
+    """Returns how names of a format end: `""` for `"saved_model"` (a folder), `".tflite"`, `".onnx"`.
+
+    Raises:
+        ValueError: If the format is unknown; names the nearest.
+
+    Example:
+        ```python
+        path = "digits" + kerazoo.exporters.suffix("litert")
+        ```
+    """
+    _check_format(format)
+    return SUFFIXES[format]
+
+
+def _check_format(format: str) -> None:
     if format not in FORMATS:
         close = difflib.get_close_matches(
             str(format).lower(), [*FORMATS, "tflite", "tf_saved_model"], n=1, cutoff=0.4
@@ -150,11 +166,16 @@ def _format_module(format: str) -> ModuleType:
         known = {"tflite": "litert", "tf_saved_model": "saved_model"}
         hint = f" Did you mean {known.get(close[0], close[0])!r}?" if close else ""
         raise ValueError(f"Unknown export format {format!r}; the formats are {', '.join(FORMATS)}.{hint}")
+
+
+def _format_module(format: str) -> ModuleType:
+    _check_format(format)
     module = importlib.import_module(f"kerazoo.exporters.{format}")
     missing = [name for name in module.PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(
-            f"The {format} export needs {' and '.join(missing)}, not installed here; pip install 'kerazoo[export]'"
+            f"The {format} export needs {' and '.join(missing)}, not installed here: "
+            "pip install 'kerazoo[export]' brings it."
         )
     return module
 
@@ -169,13 +190,14 @@ def _checked_tolerance(tolerance: float | None) -> float:
 
 def _checked_target(path: str | os.PathLike[str], format: str, overwrite: bool) -> Path:
     target = Path(os.path.abspath(path))
-    suffix = SUFFIXES[format]
-    if suffix and target.suffix != suffix:
+    ending = SUFFIXES[format]
+    if ending and target.suffix != ending:
         raise ValueError(
-            f"A {format} file ends in {suffix}, received {target.name!r}; {target.stem + suffix!r} would work."
+            f"A {format} file ends in {ending}, received {target.name!r}; "
+            f"{target.stem + ending!r} would work."
         )
-    for other, other_suffix in SUFFIXES.items():
-        if other != format and other_suffix and target.suffix == other_suffix:
+    for other, ending in SUFFIXES.items():
+        if other != format and ending and target.suffix == ending:
             raise ValueError(
                 f"{target.name!r} is the name of a {other} file; pass format={other!r} or another name."
             )
@@ -212,7 +234,7 @@ def _one_sentence(format: str, model: Any, action: str = "export") -> Iterator[N
 
 def _mismatch(report: ExportReport, model: Any) -> str:
     return (
-        f"The {report.format} export of {model.name!r} does not agree with the model and nothing was written: "
+        f"The {report.format} export of {model.name!r} disagrees with the model and nothing was written: "
         f"the largest difference is {report.relative_diff:.3g} of the largest output on {report.samples}, "
         f"the tolerance is {report.tolerance:.3g}."
     )

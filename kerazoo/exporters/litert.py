@@ -1,7 +1,8 @@
 """LiteRT (TensorFlow Lite): for phones, small boards and browsers.
 
-Only built-in operations are allowed: a file with TensorFlow operations ("Flex") runs in no Python interpreter and on
-few devices. Recurrent layers convert to built-in operations only with a fixed batch, so their files take one sample.
+Only built-in operations are allowed: a file with TensorFlow operations ("Flex") runs in no Python interpreter
+and on few devices. Recurrent layers convert to built-in operations only with a fixed batch, so their files
+take one sample.
 """
 
 from pathlib import Path

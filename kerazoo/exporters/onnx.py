@@ -1,7 +1,7 @@
 """ONNX: for ONNX Runtime and the many tools that read its files.
 
-tf2onnx only logs its failures and goes on, so a file may need an operation that no runtime has, or ask for the values
-of captured constants as further inputs. The checker, ONNX Runtime and the list of inputs tell.
+tf2onnx only logs its failures and goes on, so a file may need an operation that no runtime has, or ask for
+the values of captured constants as further inputs. The checker, ONNX Runtime and the list of inputs tell.
 """
 
 from pathlib import Path
@@ -50,7 +50,7 @@ def _check_inputs(graph: Any, expected: list[str]) -> None:
     extra = [value.name for value in graph.input if value.name not in initial and value.name not in expected]
     if extra:
         raise ValueError(
-            f"the file would ask for {len(extra)} further input{'s' if len(extra) > 1 else ''} holding constants of "
+            f"the file would ask for {len(extra)} more input{'s' if len(extra) > 1 else ''} with constants of "
             "the model; make them NumPy arrays or weights instead of tensors."
         )
 

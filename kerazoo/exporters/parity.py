@@ -1,6 +1,7 @@
 """Does the exported file compute what the model computes? Samples, comparison and the report about it."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ DYNAMIC_SIZE = 64  # what a free dimension becomes in random samples
 
 
 class Runner(Protocol):
-    """A loaded export: takes the flat list of inputs, returns the flat list of outputs, in the model's order."""
+    """A loaded export: from the flat list of inputs to the flat list of outputs, as the model orders them."""
 
     fixed_batch: bool  # whether it takes one sample at a time
 
@@ -28,9 +29,9 @@ class ExportReport:
         path: Where the file lies.
         max_abs_diff: Largest absolute difference to the Keras model, over all outputs and samples.
         mean_abs_diff: Mean absolute difference.
-        relative_diff: Largest difference divided by the largest absolute output; the worst of several outputs.
+        relative_diff: Largest difference divided by the largest absolute output, of the worst output.
         agreement: Share of equal arg-maxima over the last axis, from 0 to 1; `None` without such an axis.
-        size_bytes: Size on disk.
+        bytes: Size on disk.
         latency_ms: Median time of one call with one sample, in milliseconds, on this machine.
         tolerance: Largest accepted `relative_diff`.
         passed: Whether `relative_diff` is within `tolerance`.
@@ -44,7 +45,7 @@ class ExportReport:
     mean_abs_diff: float
     relative_diff: float
     agreement: float | None
-    size_bytes: int
+    bytes: int
     latency_ms: float
     tolerance: float
     passed: bool
@@ -56,7 +57,7 @@ class ExportReport:
         files = [file] if file.is_file() else [entry for entry in file.rglob("*") if entry.is_file()]
         size = sum(entry.stat().st_size for entry in files)
         all_notes = (*notes, *self.notes)
-        return replace(self, format=format, path=str(path), size_bytes=size, samples=samples, notes=all_notes)
+        return replace(self, format=format, path=str(path), bytes=size, samples=samples, notes=all_notes)
 
 
 def sample_batch(
@@ -141,26 +142,27 @@ def _random_range(model: Any, input_range: tuple[float, float] | None) -> tuple[
         # Whatever the layer maps to [-1, 1] is what the model expects.
         ends = sorted((end - float(layer.offset)) / float(layer.scale) for end in (-1.0, 1.0))
         return ends[0], ends[1], "the range its preprocess layer expects"
-    card = _card(model.name)
-    if card is not None and getattr(card, "input_range", None):
-        return float(card.input_range[0]), float(card.input_range[1]), "the range its card names"
+    inputs = _card_inputs(model.name)
+    if inputs:
+        low, high = min(tensor.low for tensor in inputs), max(tensor.high for tensor in inputs)
+        return float(low), float(high), "the range of its card's sample"
     return 0.0, 1.0, "no range known"
 
 
-def _card(name: str) -> Any:
-    import kerazoo
+def _card_inputs(name: str) -> list[Any]:
+    from kerazoo import catalog
 
-    try:
-        return kerazoo.model_card(name)
-    except (AttributeError, ValueError):
-        return None
+    if name not in catalog.list_models():
+        return []
+    inputs = catalog.model_card(name).sample.inputs
+    return list(inputs.values()) if isinstance(inputs, Mapping) else [inputs]
 
 
 def _random_input(rng: np.random.Generator, model: Any, tensor: Any, low: float, high: float) -> np.ndarray:
     shape = (4, *(DYNAMIC_SIZE if size is None else size for size in tensor.shape[1:]))
     if str(tensor.dtype).startswith(("int", "uint")):
-        # Integers are token ids: every embedding must know them.
-        tables = [layer.input_dim for layer in model.layers if hasattr(layer, "input_dim")]
+        # Integers before an embedding are token ids, and every embedding must know them.
+        tables = [layer.input_dim for layer in model._flatten_layers() if hasattr(layer, "input_dim")]
         top = min(tables) - 1 if tables else int(max(high, 1))
         return rng.integers(max(int(low), 0), top, size=shape, endpoint=True).astype(tensor.dtype)
     if tensor.dtype == "bool":
@@ -214,7 +216,7 @@ def compare(runner: Runner, model: Any, batch: Any, tolerance: float) -> ExportR
         mean_abs_diff=float(np.concatenate([diff.ravel() for diff in diffs]).mean()),
         relative_diff=relative,
         agreement=_agreement(pairs),
-        size_bytes=0,
+        bytes=0,
         latency_ms=_latency(runner, [array[:1] for array in inputs]),
         tolerance=tolerance,
         passed=relative <= tolerance,

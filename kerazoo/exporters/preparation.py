@@ -66,7 +66,7 @@ def _float32_layer(layer: Any) -> Any:
 
 
 def _float32_config(config: Any) -> Any:
-    """Replaces every reduced-precision policy in a layer's configuration, those of wrapped layers included."""
+    """Replaces every reduced-precision policy in a layer's configuration, also those of wrapped layers."""
     if isinstance(config, dict):
         if config.get("class_name") == "DTypePolicy" and config["config"].get("name") in HALF_POLICIES:
             return {**config, "config": {**config["config"], "name": "float32"}}

@@ -41,6 +41,6 @@ class SavedModelRunner:
 
 
 def natural_order(names: Any) -> list[str]:
-    """Sorts output names as the model flattens its outputs: `output_2` before `output_10`, keys by alphabet."""
+    """Sorts output names as the model flattens its outputs: `output_2` before `output_10`."""
     numbered = all(name.startswith("output_") and name[7:].isdigit() for name in names)
     return sorted(names, key=lambda name: int(name[7:])) if numbered else sorted(names)
