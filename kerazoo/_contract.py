@@ -1,10 +1,11 @@
-"""What `@register_model` does around a builder: arguments, dtype policy, weights, name, signature, docstring."""
+"""What `@register_model` does around a builder: arguments, dtype policy, weights, signature, docstring."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,20 +18,34 @@ from kerazoo.weights import check_weights, load_weights
 
 # Said once for all builders; an entry in a builder's own `Args` section takes precedence.
 SPINE = {
-    "input_shape": "Shape of one input without the batch axis, channels last, e.g. `(224, 224, 3)`. Any number of "
-    "channels; `None` for a height and width left open, where the card says `dynamic_size`.",
+    "input_shape": (
+        "Shape of one input without the batch axis, channels last, e.g. `(224, 224, 3)`. Any number "
+        "of channels; `None` for a height and width left open, where the card says `dynamic_size`."
+    ),
     "num_classes": "Number of classes, at least 1.",
     "num_outputs": "Number of output units, at least 1.",
     "num_channels": "Number of output channels, at least 1.",
-    "include_top": "Whether to end in the classification head (`avg_pool`, `head_dropout`, `predictions`).",
-    "pooling": 'With `include_top=False`: `None` returns the feature map, `"avg"` or `"max"` its global pooling.',
-    "classifier_activation": 'Activation of the last layer; `None` returns logits. Defaults to `"softmax"`.',
+    "include_top": ("Whether to end in the classification head (`avg_pool`, `head_dropout`, `predictions`)."),
+    "pooling": (
+        'With `include_top=False`: `None` returns the feature map, `"avg"` or `"max"` its global pooling.'
+    ),
+    "classifier_activation": (
+        'Activation of the last layer; `None` returns logits. Defaults to `"softmax"`.'
+    ),
     "output_activation": "Activation of the last layer; `None` leaves it linear.",
     "dropout_rate": "Fraction of units dropped, in [0, 1).",
-    "include_preprocessing": "`False`: the input has the card's `input_range`. `True`: the input is in [0, 255] and a "
-    "`Rescaling` layer named `preprocess` brings it to [-1, 1]. A pair `(scale, offset)`: `x * scale + offset`.",
-    "weights": "`None` for random initial weights, or the path of a `.weights.h5` or `.keras` file that fits.",
-    "dtype": 'Precision policy, e.g. `"mixed_bfloat16"`; `None` for the global one. Heads compute in float32 always.',
+    "include_preprocessing": (
+        "`False`: the input has the card's `input_range`. `True`: the input is in [0, 255] and a "
+        "`Rescaling` layer named `preprocess` brings it to [-1, 1]. A pair `(scale, offset)`: `x * "
+        "scale + offset`."
+    ),
+    "weights": (
+        "`None` for random initial weights, or the path of a `.weights.h5` or `.keras` file that fits."
+    ),
+    "dtype": (
+        'Precision policy, e.g. `"mixed_bfloat16"`; `None` for the global one. Heads compute in '
+        "float32 always."
+    ),
     "name": "Name of the model. Defaults to the name of the builder.",
 }
 _SECTIONS = ("Args", "Returns", "Raises", "Example", "References")
@@ -52,7 +67,7 @@ def under_contract(
         given = _bind(card.name, signature, args, options)
         if keras.config.image_data_format() != "channels_last":
             raise ValueError(
-                "kerazoo builds channels_last models: call keras.config.set_image_data_format('channels_last'). "
+                "kerazoo needs keras.config.set_image_data_format('channels_last'). "
                 f"Received: {keras.config.image_data_format()!r}"
             )
         check_weights(given.get("weights"), card)
@@ -103,7 +118,7 @@ def _bind(
 
 @contextmanager
 def _dtype_policy(dtype: Any) -> Iterator[None]:
-    """Sets the global dtype policy for one build; layers remember theirs, so nothing needs to be passed on."""
+    """Sets the global dtype policy for one build; layers remember theirs, so nothing is passed on."""
     if dtype is None:
         yield
         return
@@ -123,7 +138,7 @@ def _dtype_policy(dtype: Any) -> Iterator[None]:
 
 
 def _sections(doc: str | None) -> dict[str, str]:
-    """Splits a Google-style docstring into its head (under "") and its sections, each with its own indentation."""
+    """Splits a Google-style docstring into its head (under "") and its sections."""
     parts = re.split(rf"^({'|'.join(_SECTIONS)}):\n", inspect.cleandoc(doc or ""), flags=re.M)
     return {
         "": parts[0].rstrip(),
@@ -137,12 +152,18 @@ def _entries(args: str) -> dict[str, str]:
     return dict(zip(parts[1::2], (body.rstrip() for body in parts[2::2]), strict=True))
 
 
+def _wrapped(name: str, text: str) -> str:
+    if "\n" in text:
+        return f"    {name}: {text}"  # its author has wrapped it
+    return textwrap.fill(f"{name}: {text}", 116, initial_indent=" " * 4, subsequent_indent=" " * 8)
+
+
 def _docstring(
     builder: Callable[..., Any], family: Callable[..., Any] | None, signature: inspect.Signature
 ) -> str:
     own, inherited = _sections(builder.__doc__), _sections(family.__doc__ if family else None)
     entries = {**SPINE, **_entries(inherited.get("Args", "")), **_entries(own.get("Args", ""))}
-    written = "\n".join(f"    {name}: {entries[name]}" for name in signature.parameters if name in entries)
+    written = "\n".join(_wrapped(name, entries[name]) for name in signature.parameters if name in entries)
     indented = {"Returns": f"    {_RETURNS}", "Raises": "    " + _RAISES.replace("\n", "\n    ")}
     sections = {**indented, **inherited, **own, "Args": written}
     return own[""] + "".join(f"\n\n{name}:\n{sections[name]}" for name in _SECTIONS if name in sections)

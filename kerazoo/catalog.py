@@ -210,7 +210,8 @@ def register_model(
         if card is not None:
             if name in _own_cards() or card.name != name:
                 raise ValueError(
-                    f"a new model needs a name of its own, equal to its card's. Received: function {name!r}, card {card.name!r}"
+                    "a new model needs a name of its own, equal to its card's. "
+                    f"Received: function {name!r}, card {card.name!r}"
                 )
             _foreign_cards[name] = card
         wrapped = _contract.under_contract(builder, model_card(name), family)

@@ -135,6 +135,6 @@ def head(include_top: Any, pooling: Any) -> None:
     one_of("pooling", pooling, (None, "avg", "max"))
     if include_top and pooling is not None:
         raise ValueError(
-            "pooling has no effect with include_top=True: the head has its own pooling; use include_top=False. "
+            "pooling has no effect with include_top=True, whose head has its own; use include_top=False. "
             f"Received: pooling={pooling!r}"
         )

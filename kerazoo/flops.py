@@ -121,8 +121,8 @@ def _layer_macs(layer: Any, inputs: list[Shape], outputs: list[Shape]) -> int:
     if isinstance(layer, _FREE) or not getattr(layer, "weights", None) or isinstance(layer, _seeded()):
         return 0
     raise ValueError(
-        f"count_flops does not know layer {layer.name!r} of class {type(layer).__name__}; give the class a method "
-        "flops(input_shapes, output_shape)"
+        f"count_flops does not know layer {layer.name!r} of class {type(layer).__name__}; "
+        "give the class a method flops(input_shapes, output_shape)"
     )
 
 

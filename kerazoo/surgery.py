@@ -105,7 +105,8 @@ def freeze(model: keras.Model, until: str | None = None, batch_norm: str = "froz
     names = [layer.name for layer in model.layers]
     if until is not None and until not in names:
         raise ValueError(
-            f"until: {model.name!r} has no layer {until!r}.{nearest(until, names, plenty='see model.summary()')}"
+            f"until: {model.name!r} has no layer {until!r}."
+            f"{nearest(until, names, plenty='model.summary() lists them')}"
         )
     for layer in _up_to(model, until):
         keep = batch_norm == "train" and isinstance(layer, keras.layers.BatchNormalization)

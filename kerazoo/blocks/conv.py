@@ -11,7 +11,7 @@ HE_NORMAL_FAN_OUT = {
     "class_name": "VarianceScaling",
     "config": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"},
 }
-"""N(0, sqrt(2 / (k * k * out))): He et al. as in their released code; the truncated form of Keras is narrower."""
+"""N(0, sqrt(2 / (k * k * out))) as in the released code of He et al., not truncated as in Keras."""
 
 
 def batch_norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:

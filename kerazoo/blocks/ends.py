@@ -1,4 +1,4 @@
-"""The two ends of a network: input with preprocessing, and heads. Heads compute in float32 under any policy."""
+"""The two ends of a network: input with preprocessing, and the head, in float32 under any policy."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def image_input(
 
 
 def named_activation(x: keras.KerasTensor, activation: Any, name: str) -> keras.KerasTensor:
-    """Applies an activation by name, those with weights (`prelu`) included; `None` and "linear" add no layer."""
+    """Applies an activation by name, those with weights (`prelu`) included; `None` adds no layer."""
     if activation in (None, "linear"):
         return x
     if activation == "prelu":

@@ -28,8 +28,8 @@ CARDS = (
         sample=Sample(inputs=Tensor((12,), low=-1.0), targets=Tensor((), "int32", 0, 5), loss=None),
         test_config={"input_shape": (12,), "num_outputs": 5},
         deviations=(
-            "Only the trainable layer: the paper's fixed random association units in front of it are left out.",
-            "The error-correction rule is the one of Rosenblatt's later convergence theorem; the paper studies several.",
+            "Only the trainable layer; the paper's fixed random association units are left out.",
+            "The error-correction rule is that of Rosenblatt's later convergence theorem.",
         ),
     ),
     ModelCard(
@@ -54,7 +54,7 @@ CARDS = (
         test_config={"input_shape": (12,), "num_outputs": 5, "hidden_units": (16, 8)},
         deviations=(
             "The paper names no fixed size: 784-300-100-10 is the comparison network of LeCun et al. (1998).",
-            "The output is a softmax trained by cross-entropy; the paper has sigmoid outputs and squared error.",
+            "The output is a softmax, trained by cross-entropy; the paper has sigmoids and squared error.",
         ),
     ),
 )

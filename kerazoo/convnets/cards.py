@@ -62,7 +62,7 @@ def _cifar(depth: int, trainable: int, total: int, flops: int) -> ModelCard:
         name=f"resnet{depth}",
         family="resnet_cifar",
         module="kerazoo.convnets.resnet_cifar",
-        summary=f"The paper's {depth}-layer network for CIFAR-10: thin, three stages, shortcuts without weights.",
+        summary=f"The paper's thin {depth}-layer CIFAR-10 network, with shortcuts that have no weights.",
         input_shape=(32, 32, 3),
         num_outputs=10,
         params=total,
@@ -96,7 +96,7 @@ CARDS = (
         input_range="paper -0.1, ink 1.175",
         params=60_840,
         trainable_params=60_000,
-        flops=0,
+        flops=656_192,
         params_source="the paper: 60,000 trainable; the 840 code values are fixed",
         min_size=32,
         feature_levels={"P1": "stage1_out", "P2": "stage3_out"},
@@ -105,8 +105,8 @@ CARDS = (
         test_config={"num_classes": 5},
         deviations=(
             "The digits' bitmaps are kerazoo's own: the paper shows its 7 x 12 codes only as a figure.",
-            "Trained by cross-entropy on the softmax of minus the distances, the paper's criterion without its "
-            "constant rubbish class.",
+            "Trained by cross-entropy on the softmax of minus the distances: the paper's criterion without "
+            "its rubbish class.",
         ),
         unlike_default=(
             'Most code called LeNet-5 is the simplified form with 61,706 weights: variant="common".',

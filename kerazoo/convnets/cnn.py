@@ -122,7 +122,7 @@ def cnn(
         ("max", 2): layers.MaxPooling2D,
         ("average", 1): layers.AveragePooling1D,
         ("average", 2): layers.AveragePooling2D,
-    }.get((downsampling, rank))
+    }.get((str(downsampling), rank))
     spatial_dropout = layers.SpatialDropout1D if rank == 1 else layers.SpatialDropout2D
     inputs, x = blocks.image_input(sizes, include_preprocessing)
     for stage, (width, kernel, step, repeat) in enumerate(

@@ -27,7 +27,7 @@ _C3_CONNECTIONS = (
     (0, 1, 2, 3, 4, 5),
 )
 
-# Bitmaps of 7 x 12 pixels, drawn for kerazoo: the paper shows its own only as a figure. One line per row of pixels.
+# Bitmaps of 7 x 12 pixels, drawn for kerazoo: the paper shows its own only as a figure.
 _GLYPHS = """
 .......  .......  .......  .......  .......  .......  .......  .......  .......  .......
 .#####.  ...#...  .#####.  .#####.  ....##.  #######  ..####.  #######  .#####.  .#####.
@@ -106,7 +106,7 @@ def lenet5(
     sizes = checks.image_shape(input_shape, model="lenet5", min_size=32, dynamic=dynamic)
     checks.positive_int("num_classes", num_classes)
     checks.one_of("variant", variant, ("original", "common"))
-    codes = _check_codes(codes, num_classes, variant)
+    targets = _check_codes(codes, num_classes, variant)
     checks.head(include_top, pooling)
     checks.activation("classifier_activation", classifier_activation)
     checks.fraction("dropout_rate", dropout_rate)
@@ -114,7 +114,7 @@ def lenet5(
     inputs, x = blocks.image_input(sizes, include_preprocessing)
     x = _original_body(x) if variant == "original" else _common_body(x)
     if include_top:
-        x = _head(x, num_classes, variant, codes, classifier_activation, dropout_rate)
+        x = _head(x, num_classes, variant, targets, classifier_activation, dropout_rate)
     elif pooling is not None:
         x = blocks.classification_head(
             x, num_classes, include_top=False, pooling=pooling, classifier_activation=None, dropout_rate=0.0
@@ -138,7 +138,7 @@ def _check_codes(codes: Any, num_classes: int, variant: str) -> np.ndarray | Non
 
 
 def _subsample(x: keras.KerasTensor, name: str, out: str) -> keras.KerasTensor:
-    """Sums 2 x 2 inputs, times a trainable coefficient, plus a trainable bias, squashed: two weights per map."""
+    """Sums 2 x 2 inputs, times a trainable coefficient, plus a bias, squashed: two weights per map."""
     x = layers.AveragePooling2D(2, name=f"{name}_mean", **_FORMAT)(x)
     x = layers.Rescaling(4.0, name=f"{name}_sum")(x)
     x = layers.DepthwiseConv2D(1, depthwise_initializer=_uniform(4), name=name, **_FORMAT)(x)
@@ -168,7 +168,7 @@ def _head(
     x: keras.KerasTensor,
     num_classes: int,
     variant: str,
-    codes: np.ndarray | None,
+    codes: Any,
     classifier_activation: Any,
     dropout_rate: float,
 ) -> keras.KerasTensor:

@@ -22,7 +22,7 @@ CARDS = (
         params=31_030_658,
         trainable_params=31_030_658,
         flops=96_192_167_936,
-        params_source="the paper's widths by hand; the public tests of LabRAI/PyHazards state the same figure",
+        params_source="the paper's widths by hand; the public tests of LabRAI/PyHazards agree",
         min_size=1,
         size_multiple=16,
         dynamic_size=True,
@@ -30,10 +30,10 @@ CARDS = (
         sample=Sample(inputs=Tensor((20, 24, 1), low=-1.0), targets=Tensor((20, 24), "int32", 0, 3)),
         test_config={"input_shape": (20, 24, 1), "num_classes": 3, "filters": 4},
         deviations=(
-            'Convolutions are padded so that the output has the size of the input; padding="valid" is the original.',
+            'Padded convolutions keep the size of the input; padding="valid" is the original.',
             "Batch normalisation is off as in the paper and an option, since most later work has it.",
-            "The skip comes first in the concatenation; the authors' Caffe release has it second, keeps 128 channels "
-            "in the last up-convolution and has a ReLU after each, which the paper's figure does not show.",
+            "The skip comes first in the concatenation; the authors' Caffe release has it second, keeps 128 "
+            "channels in the last up-convolution and has a ReLU after each, unlike the paper's figure.",
         ),
     ),
 )

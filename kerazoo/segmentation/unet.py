@@ -132,7 +132,7 @@ def _check_valid_sizes(sizes: checks.Shape, depth: int, backbone: str | None) ->
         raise ValueError(f"padding='valid' is the paper's own encoder; it cannot have backbone={backbone!r}")
     if None in sizes:
         raise ValueError(
-            f"input_shape must be fixed with padding='valid', since skips are cropped by fixed amounts. Received: {sizes!r}"
+            f"input_shape must be fixed with padding='valid', where skips are cropped. Received: {sizes!r}"
         )
     for size in sizes[:-1]:
         assert size is not None
@@ -141,14 +141,14 @@ def _check_valid_sizes(sizes: checks.Shape, depth: int, backbone: str | None) ->
                 s for s in range(size, 2 * size + 64 * 2**depth) if valid_output_size(s, depth) is not None
             )
             raise ValueError(
-                f"input_shape: {size} cannot be used with padding='valid' and depth={depth}, where every pooling needs "
+                f"input_shape: {size} cannot be used with padding='valid', depth={depth}: a pooling needs "
                 f"an even map; the next size that works is {larger}. Received: input_shape={sizes!r}"
             )
 
 
 def _double_conv(
     x: keras.KerasTensor, filters: int, padding: str, normalization: str | None, prefix: str, out: str
-):
+) -> keras.KerasTensor:
     """Two 3 x 3 convolutions with ReLU, initialised as in the paper: N(0, sqrt(2 / fan_in))."""
     initializer = {"scale": 2.0, "mode": "fan_in", "distribution": "untruncated_normal"}
     for index in (1, 2):

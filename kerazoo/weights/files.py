@@ -35,7 +35,8 @@ def check_weights(weights: str | os.PathLike[str] | None, card: ModelCard) -> No
     known = f"one of {', '.join(map(repr, card.weights))} or " if card.weights else ""
     if not isinstance(weights, (str, os.PathLike)) or not str(weights).endswith(_SUFFIXES):
         raise ValueError(
-            f"weights must be None, {known}the path of a .weights.h5 or .keras file. Received: weights={weights!r}"
+            f"weights must be None, {known}the path of a .weights.h5 or .keras file. "
+            f"Received: weights={weights!r}"
         )
     if not Path(weights).is_file():
         raise FileNotFoundError(f"weights: there is no file {os.fspath(weights)!r}")
@@ -65,7 +66,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"weights: {str(path)!r} is no readable weights file ({error})") from None
     with tempfile.TemporaryDirectory() as folder:
-        # Keras derives the names inside a file from the model's structure; writing one shows what this model expects.
+        # Keras derives the names in a file from the model's structure: writing one shows what is expected.
         own = Path(folder) / "own.weights.h5"
         model.save_weights(own)
         expected = _read_shapes(own)
@@ -78,7 +79,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
 
 
 def _read_shapes(path: Path) -> Shapes:
-    """Returns path inside the file -> (shape, name of the layer), for everything that is a weight of the model."""
+    """Returns path inside the file -> (shape, name of the layer) for every weight of the model."""
     source: Any = path
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
@@ -126,6 +127,6 @@ def _compare(expected: Shapes, found: Shapes, model: keras.Model, path: Path) ->
     for name, (shape, layer) in found.items():
         if name not in expected and not _is_seed(name):
             raise ValueError(
-                f"weights: {str(path)!r} does not fit {model.name!r}: the model has no place for tensor {name!r} "
+                f"weights: {str(path)!r} does not fit {model.name!r}: there is no place for tensor {name!r} "
                 f"of layer {layer!r} with shape {shape}. {advice}"
             )
