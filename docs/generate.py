@@ -2,9 +2,10 @@
 
     python docs/generate.py [FOLDER]
 
-FOLDER (default: docs/) receives `models/*.md` and `applications/*.md`. Everything comes from where
-it is said already: cards, docstrings and signatures of the builders (from their source), configuration classes
-of the applications. Neither Keras nor TensorFlow is imported.
+FOLDER (default: docs/) receives `models/*.md` and `applications/*.md`. All of it comes from where
+it is said already: cards, docstrings and signatures of the builders (from their source), configuration
+classes of the applications.
+Neither Keras nor TensorFlow is imported.
 """
 
 import ast
