@@ -36,7 +36,7 @@ class NucleiConfig(tfds.core.BuilderConfig):
 class Nuclei(tfds.core.GeneratorBasedBuilder):
     """16-bit images, binary masks and instance labels (0 background, 1..n nuclei)."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")  # Rises whenever the simulator draws other images.
     BUILDER_CONFIGS = [NucleiConfig(name="default", description=DESCRIPTION)]
 
     def _info(self) -> tfds.core.DatasetInfo:

@@ -48,7 +48,7 @@ class NucleiParameters:
         nucleoli: least and most dark spots per nucleus.
         psf_sigma: sd in pixels of the Gaussian point spread function.
         haze, haze_sigma: share and sd in pixels of out-of-focus light.
-        vignetting: loss of light at half a diagonal from the lamp's centre.
+        vignetting: loss of light half a diagonal from the lamp's centre, which lies near the middle.
         offset: the camera's number without light, in ADU.
         gain: ADU per electron.
         read_noise: sd in electrons.
@@ -226,7 +226,7 @@ def expected_photons(p: NucleiParameters, intensity, rng) -> np.ndarray:
     sharp = gaussian_filter(intensity, rng.uniform(*p.psf_sigma), mode="constant")
     haze = rng.uniform(*p.haze) * gaussian_filter(intensity, rng.uniform(*p.haze_sigma), mode="constant")
     background = np.exp(rng.uniform(*np.log(p.background)))
-    lamp = rng.uniform(0.3, 0.7, 2) * p.size
+    lamp = rng.uniform(0.4, 0.6, 2) * p.size
     rows, columns = np.ogrid[: p.size, : p.size]
     squared = ((rows - lamp[0]) ** 2 + (columns - lamp[1]) ** 2) / (p.size**2 / 2)
     illumination = np.maximum(1 - p.vignetting * squared, 0.1)
