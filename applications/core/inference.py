@@ -54,13 +54,13 @@ def find_images(inputs: Iterable[str | Path]) -> list[Path]:
     Raises:
         UserError: An input does not exist, or there is no image at all.
     """
-    from applications.datasets.readers import EXTENSIONS, is_image
+    from applications.datasets.readers import SUFFIXES, list_images
 
     found: list[Path] = []
     inputs = list(inputs)
     for item in map(Path, inputs):
         if item.is_dir():
-            found += sorted(path for path in item.rglob("*") if path.is_file() and is_image(path))
+            found += list_images(item)
         elif item.is_file():
             found.append(item)
         else:
@@ -68,7 +68,7 @@ def find_images(inputs: Iterable[str | Path]) -> list[Path]:
     if not found:
         raise UserError(
             f"No image was found in {', '.join(repr(str(i)) for i in inputs)}; readable are "
-            f"{', '.join(sorted(EXTENSIONS))}."
+            f"{', '.join(sorted(SUFFIXES))}."
         )
     return found
 
