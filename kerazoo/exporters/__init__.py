@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from kerazoo.exporters.messages import first_reason, quiet
 from kerazoo.exporters.parity import ExportReport
 
 __all__ = ["FORMATS", "ExportReport", "check_export", "export", "suffix"]
@@ -71,6 +72,8 @@ def export(
         print(report.max_abs_diff, report.latency_ms)
         ```
     """
+    import keras
+
     from kerazoo.exporters import parity, preparation
 
     module = _format_module(format)
@@ -79,15 +82,16 @@ def export(
     preparation.require_tensorflow()
     float_model, notes = preparation.float32_clone(model)
     batch, origin = parity.sample_batch(model, samples, input_range)
-    notes += preparation.clone_notes(model, float_model, batch)
+    expected = parity.reference(float_model, batch)
+    notes += preparation.clone_notes(model, float_model, batch, expected)
     specs = preparation.input_specs(float_model, batch)
     names = preparation.input_names(specs)
     with _workspace(target) as folder:
         draft = folder / target.name
-        with _one_sentence(format, model), preparation.quiet():
+        with _one_sentence(format, model), quiet():
             notes += module.convert(float_model, specs, draft)
             runner = module.load(draft, names)
-            report = parity.compare(runner, float_model, batch, tolerance)
+            report = parity.compare(runner, expected, keras.tree.flatten(batch), tolerance)
         report = report.complete(format, target, draft, origin, notes)
         if not report.passed:
             raise ValueError(_mismatch(report, model))
@@ -127,6 +131,8 @@ def check_export(
         assert check_export(model, "lenet5.tflite", "litert").passed
         ```
     """
+    import keras
+
     from kerazoo.exporters import parity, preparation
 
     module = _format_module(format)
@@ -136,10 +142,11 @@ def check_export(
     preparation.require_tensorflow()
     float_model, notes = preparation.float32_clone(model)
     batch, origin = parity.sample_batch(model, samples, input_range)
+    expected = parity.reference(float_model, batch)
     names = preparation.input_names(preparation.input_specs(float_model, batch))
-    with _one_sentence(format, model, "reading"), preparation.quiet():
+    with _one_sentence(format, model, "reading"), quiet():
         runner = module.load(source, names)
-        report = parity.compare(runner, float_model, batch, _checked_tolerance(tolerance))
+        report = parity.compare(runner, expected, keras.tree.flatten(batch), _checked_tolerance(tolerance))
     return report.complete(format, source, source, origin, notes)
 
 
@@ -225,8 +232,6 @@ def _one_sentence(format: str, model: Any, action: str = "export") -> Iterator[N
     except (OSError, MemoryError):
         raise
     except Exception as error:
-        from kerazoo.exporters.preparation import first_reason
-
         reason = first_reason(error)
         outcome = " and nothing was written" if action == "export" else ""
         raise ValueError(f"The {format} {action} of {model.name!r} failed{outcome}: {reason}") from error

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.exporters.messages import first_reason
 from kerazoo.exporters.saved_model import natural_order
 
 PACKAGES = ("ai_edge_litert",)
@@ -26,13 +27,21 @@ def convert(model: Any, specs: Any, path: Path) -> list[str]:
         specs = keras.tree.map_structure(
             lambda spec: keras.InputSpec(shape=(1, *spec.shape[1:]), dtype=spec.dtype, name=spec.name), specs
         )
-    model.export(
-        str(path),
-        format="litert",
-        input_signature=[specs],
-        verbose=False,
-        target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
-    )
+    try:
+        model.export(
+            str(path),
+            format="litert",
+            input_signature=[specs],
+            verbose=False,
+            target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
+        )
+    except Exception as error:
+        if any(None in spec.shape[1:] for spec in keras.tree.flatten(specs)):
+            # E.g. after nearest up-sampling of a free size the converter no longer knows the channels.
+            raise ValueError(
+                f"{first_reason(error)} A model built with a fixed input size may convert."
+            ) from error
+        raise
     return [FIXED_BATCH] if recurrent else []
 
 

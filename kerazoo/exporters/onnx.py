@@ -50,8 +50,8 @@ def _check_inputs(graph: Any, expected: list[str]) -> None:
     extra = [value.name for value in graph.input if value.name not in initial and value.name not in expected]
     if extra:
         raise ValueError(
-            f"the file would ask for {len(extra)} more input{'s' if len(extra) > 1 else ''} with constants of "
-            "the model; make them NumPy arrays or weights instead of tensors."
+            f"the file would ask for constants of the model as {len(extra)} further input(s); "
+            "make them NumPy arrays or weights instead of tensors."
         )
 
 

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from kerazoo.exporters.messages import first_reason
+
 CHUNK = 16  # samples per call, to bound the memory of the comparison
 DYNAMIC_SIZE = 64  # what a free dimension becomes in random samples
 
@@ -30,7 +32,8 @@ class ExportReport:
         max_abs_diff: Largest absolute difference to the Keras model, over all outputs and samples.
         mean_abs_diff: Mean absolute difference.
         relative_diff: Largest difference divided by the largest absolute output, of the worst output.
-        agreement: Share of equal arg-maxima over the last axis, from 0 to 1; `None` without such an axis.
+        agreement: Share of equal decisions, from 0 to 1: the arg-maximum of the last axis, or a single value in
+            [0, 1] against 0.5; `None` for other outputs.
         bytes: Size on disk.
         latency_ms: Median time of one call with one sample, in milliseconds, on this machine.
         tolerance: Largest accepted `relative_diff`.
@@ -170,22 +173,20 @@ def _random_input(rng: np.random.Generator, model: Any, tensor: Any, low: float,
     return rng.uniform(low, high, size=shape).astype(tensor.dtype)
 
 
-def compare(runner: Runner, model: Any, batch: Any, tolerance: float) -> ExportReport:
-    """Runs model and file on `batch` and measures how far apart they are.
+def compare(
+    runner: Runner, expected: list[np.ndarray], inputs: list[np.ndarray], tolerance: float
+) -> ExportReport:
+    """Runs the file on `inputs` and measures how far it is from the model.
 
     Args:
         runner: The loaded file.
-        model: The Keras model it was made from.
-        batch: Inputs in the model's structure.
+        expected: What the model gives, see `reference`.
+        inputs: The flat list of inputs.
         tolerance: Largest accepted relative difference.
 
     Returns:
         A report without the facts about the file (`ExportReport.complete` adds them).
     """
-    import keras
-
-    inputs = keras.tree.flatten(batch)
-    expected = reference(model, batch)
     step = 1 if runner.fixed_batch else CHUNK
     chunks = [runner([a[i : i + step] for a in inputs]) for i in range(0, len(inputs[0]), step)]
     if len(chunks[0]) != len(expected):
@@ -197,16 +198,12 @@ def compare(runner: Runner, model: Any, batch: Any, tolerance: float) -> ExportR
             raise ValueError(
                 f"Output {index} has shape {theirs.shape} in the file and {ours.shape} in the model."
             )
-        if not np.isfinite(ours).all():
-            raise ValueError(
-                "The model itself gives values that are not finite on the samples; pass other samples=."
-            )
         if not np.isfinite(theirs).all():
             raise ValueError(f"Output {index} of the file is not finite where the model's is.")
     diffs = [np.abs(ours.astype("float64") - theirs) for ours, theirs in pairs]
     scales = [max(float(np.abs(ours).max()), 1e-12) for ours in expected]
     relative = max(float(diff.max()) / scale for diff, scale in zip(diffs, scales, strict=True))
-    notes = ()
+    notes: tuple[str, ...] = ()
     if all(float(np.ptp(ours)) < 1e-6 * scale for ours, scale in zip(expected, scales, strict=True)):
         notes = ("The model's outputs are all equal on these samples, so the comparison says little.",)
     return ExportReport(
@@ -225,22 +222,38 @@ def compare(runner: Runner, model: Any, batch: Any, tolerance: float) -> ExportR
 
 
 def reference(model: Any, batch: Any) -> list[np.ndarray]:
-    """Returns the model's flat list of outputs on `batch`, in inference mode."""
+    """Returns the model's flat list of outputs on `batch`, in inference mode.
+
+    Raises:
+        ValueError: If the model cannot be called on the batch or its outputs are not finite.
+    """
     import keras
 
     inputs = keras.tree.flatten(batch)
     parts = []
     for start in range(0, len(inputs[0]), CHUNK):
         piece = keras.tree.map_structure(lambda array: array[start : start + CHUNK], batch)  # noqa: B023
-        outputs = keras.tree.flatten(model(piece, training=False))
+        try:
+            outputs = keras.tree.flatten(model(piece, training=False))
+        except Exception as error:
+            shapes = ", ".join(str(array.shape) for array in inputs)
+            raise ValueError(
+                f"{model.name!r} cannot be called on samples of shape {shapes}: {first_reason(error)}"
+            ) from error
         parts.append([np.asarray(keras.ops.convert_to_numpy(output)) for output in outputs])
-    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+    expected = [np.concatenate(part) for part in zip(*parts, strict=True)]
+    if not all(np.isfinite(output).all() for output in expected):
+        raise ValueError(f"The outputs of {model.name!r} on the samples are not finite; pass other samples=.")
+    return expected
 
 
 def _agreement(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float | None:
-    votes = [
-        ours.argmax(-1) == theirs.argmax(-1) for ours, theirs in pairs if ours.ndim > 1 and ours.shape[-1] > 1
-    ]
+    votes = []
+    for ours, theirs in pairs:
+        if ours.ndim > 1 and ours.shape[-1] > 1:
+            votes.append(ours.argmax(-1) == theirs.argmax(-1))
+        elif ours.min() >= 0 and ours.max() <= 1:
+            votes.append((ours > 0.5) == (theirs > 0.5))
     return float(np.concatenate([vote.ravel() for vote in votes]).mean()) if votes else None
 
 

@@ -1,12 +1,6 @@
-"""What every export needs first: the backend, a float32 model, readable input names, a quiet converter."""
+"""What every export needs first: the TensorFlow backend, a float32 model, readable input names."""
 
-import os
 import re
-import sys
-import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -52,11 +46,11 @@ def float32_clone(model: Any) -> tuple[Any, list[str]]:
     return clone, [f"Exported as a float32 clone of a {' and '.join(half)} model."]
 
 
-def clone_notes(model: Any, clone: Any, batch: Any) -> list[str]:
+def clone_notes(model: Any, clone: Any, batch: Any, expected: list[np.ndarray]) -> list[str]:
     """Says how far the reduced-precision model is from its float32 clone; nothing where they are one."""
     if clone is model:
         return []
-    pairs = zip(reference(model, batch), reference(clone, batch), strict=True)
+    pairs = zip(reference(model, batch), expected, strict=True)
     diff = max(float(np.abs(half.astype("float64") - full).max()) for half, full in pairs)
     return [f"Differences are to the float32 clone, from which the model in use differs by up to {diff:.2g}."]
 
@@ -109,40 +103,3 @@ def input_names(specs: Any) -> list[str]:
     import keras
 
     return [spec.name for spec in keras.tree.flatten(specs)]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Holds back what Python and the C++ converters print; on an error it joins the exception as a note."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as log, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        saved = {stream: os.dup(stream) for stream in (1, 2)}
-        try:
-            for stream in saved:
-                os.dup2(log.fileno(), stream)
-            yield
-        except Exception as error:
-            sys.stderr.flush()
-            log.seek(0)
-            error.add_note(log.read().decode(errors="replace"))
-            raise
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for stream, copy in saved.items():
-                os.dup2(copy, stream)
-                os.close(copy)
-
-
-def first_reason(error: Exception) -> str:
-    """Returns the one line of a converter's page-long message that says what was wrong."""
-    text = str(error)
-    operations = sorted(set(re.findall(r"'?tf\.(\w+)'? op is neither a custom op nor a flex op", text)))
-    if operations:
-        return f"LiteRT has no built-in operation for {', '.join(operations)}."
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    line = lines[0] if lines else type(error).__name__
-    line = line if len(line) <= 300 else line[:297] + "..."
-    return line if line.endswith(".") else line + "."
