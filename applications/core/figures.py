@@ -56,7 +56,9 @@ def learning_curves(history_rows: Sequence[Mapping[str, Any]], best_epoch: int |
 
 
 def _curve_panel(axes: Axes, name: str, rows: Sequence[Mapping[str, Any]], best_epoch: int | None) -> None:
-    drawn = []
+    from matplotlib.ticker import MaxNLocator
+
+    drawn: list[float] = []
     for key, label, colour in ((name, "training", TRAIN), (f"val_{name}", "validation", VALIDATION)):
         points = [(row["epoch"], row[key]) for row in rows if _is_number(row.get(key))]
         if not points:
@@ -77,7 +79,7 @@ def _curve_panel(axes: Axes, name: str, rows: Sequence[Mapping[str, Any]], best_
     axes.set_title(name.replace("_", " "), loc="left", parse_math=False)
     axes.set_xlabel("epoch")
     axes.grid(alpha=0.25)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
 
 
 def confusion_matrix(matrix: Any, class_names: Sequence[str]) -> Figure:
@@ -244,9 +246,9 @@ def per_class_bars(
     """
     table = {name: np.asarray(column, dtype="float64") for name, column in values.items()}
     first = next(iter(table.values()))
-    order = np.arange(len(class_names))
+    order = list(range(len(class_names)))
     if len(order) > most:
-        order = np.argsort(np.nan_to_num(first, nan=np.inf), kind="stable")[:most]
+        order = np.argsort(np.nan_to_num(first, nan=np.inf), kind="stable")[:most].tolist()
     figure = _figure(7.5, 1.1 + 0.24 * len(order) * max(1.0, 0.6 * len(table)))
     axes = figure.add_subplot()
     height = 0.8 / len(table)

@@ -182,7 +182,7 @@ def _comparison(report: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows of the table of figures, the headline first."""
     metrics, baseline = report["metrics"], report["baseline"]
     names = [report["headline"], *(name for name in metrics if name != report["headline"])]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in names:
         ours, simple = metrics[name], baseline.get(name)
         known = isinstance(ours, int | float) and isinstance(simple, int | float)
@@ -226,7 +226,7 @@ def read_history(path: Path) -> list[dict[str, float]]:
     """Reads `history.csv` as one mapping of numbers per epoch; an empty list where there is no file."""
     if not path.is_file():
         return []
-    rows = []
+    rows: list[dict[str, float]] = []
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             values = {name: float(value) for name, value in row.items() if name and value}
