@@ -49,7 +49,10 @@ def examine() -> int:
 
 
 def _examine_tensorflow() -> bool:
+    from applications.core.quiet import import_tensorflow
+
     try:
+        import_tensorflow()
         import keras
         import tensorflow as tf
     except ImportError as error:

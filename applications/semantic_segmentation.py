@@ -34,7 +34,10 @@ class Prediction(NamedTuple):
 class SegmentationAugmentation(ImageAugmentation):
     """Random changes made to training images and, geometry only, to their masks."""
 
-    rotation: float = option(20.0, "Largest rotation in degrees, either way.", minimum=0, maximum=180)
+    # Turns by any angle interpolate, which smooths the photon noise that test images have: exact moves only.
+    rotation: float = option(0.0, "Largest rotation in degrees, either way.", minimum=0, maximum=180)
+    zoom: float = option(0.0, "Largest relative change of size.", minimum=0, maximum=0.9)
+    quarter_turns: bool = option(True, "Turn by 0, 90, 180 or 270 degrees.")
     shift: float = option(0.0, "Largest shift as a fraction of the crop; crops already lie at random.", minimum=0, maximum=1)
     horizontal_flip: bool = option(True, "Mirror left and right in half of the cases.")
     vertical_flip: bool = option(True, "Mirror top and bottom in half of the cases.")

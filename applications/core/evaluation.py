@@ -29,7 +29,9 @@ def open_finished(path: str | Path) -> RunDirectory:
 def load_run_model(run: RunDirectory) -> keras.Model:
     """Loads `model.keras` of a run."""
     import kerazoo
+    from applications.core.quiet import import_tensorflow
 
+    import_tensorflow()
     try:
         return kerazoo.load_model(run / "model.keras")
     except (ValueError, OSError) as error:
@@ -55,9 +57,11 @@ def evaluate_run(
     """
     import re
 
+    from applications.core.quiet import import_tensorflow
     from applications.core.report import save_result, write_html
 
     run = open_finished(path)
+    import_tensorflow()
     application = load_application(run)
     known = run.read_json("data.json")
     if data is not None:
@@ -152,11 +156,13 @@ def export_run(
         The path and the report of the comparison.
     """
     import kerazoo
+    from applications.core.quiet import import_tensorflow
     from kerazoo.exporters import FORMATS, SUFFIXES
 
     run = open_finished(path)
     if format not in FORMATS:
         raise UserError(f"Unknown format {format!r}; there are {', '.join(FORMATS)}.{nearest(format, FORMATS)}")
+    import_tensorflow()
     application = load_application(run)
     serving = application.serving(application.datasets(progress=reading_progress()))
     target = Path(out) if out else run / "exports" / (f"model{SUFFIXES[format]}" if SUFFIXES[format] else format)

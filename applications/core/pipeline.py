@@ -67,7 +67,8 @@ def training_batches(samples: Samples, batch_size: int, *, seed: int, place: Pla
         batch_size: Samples per batch, over all replicas. The rest of an epoch that does not fill a batch is left out,
             unless there is only that: batch statistics of one or two samples would harm the model.
         seed: Fixes order and augmentation.
-        place: Epoch and position; read anew each time the data set is iterated.
+        place: Epoch and position; read anew each time the data set is iterated. The length of the data set is what is
+            left of an epoch now, so an epoch resumed in its middle needs a data set of its own.
 
     Returns:
         A `tf.data.Dataset` of batches.
@@ -92,6 +93,11 @@ def training_batches(samples: Samples, batch_size: int, *, seed: int, place: Pla
     dataset = dataset.batch(batch_size, drop_remainder=samples.size >= batch_size)
     augment = samples.augment or (lambda *batch: batch[:-1])
     dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    # Without a known length Keras finds the end of an epoch by a step that fails, and in that step everything that does
+    # not need the data (the count of the running means, the optimiser's iterations) has already been updated.
+    done = int(place.position.numpy()) // batch_size
+    length = steps_per_epoch(samples.size, batch_size) - done
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(length))
     return _sharded_by_data(dataset.prefetch(tf.data.AUTOTUNE))
 
 

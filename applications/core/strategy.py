@@ -65,6 +65,11 @@ def prepare(seed: int, deterministic: bool) -> None:
     import keras
     import tensorflow as tf
 
+    if keras.backend.backend() != "tensorflow":
+        raise UserError(
+            f"Training needs the TensorFlow backend of Keras, found {keras.backend.backend()!r}: set "
+            "KERAS_BACKEND=tensorflow."
+        )
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()

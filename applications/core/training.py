@@ -7,7 +7,6 @@ import dataclasses
 import os
 import signal
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,8 +128,10 @@ class Session:
     """
 
     def __init__(self, application: Application, show: Show = print):
+        from applications.core.quiet import import_tensorflow
         from applications.core.strategy import make_strategy, prepare
 
+        import_tensorflow()
         if application.fast_dev_run:
             application = application.replace(epochs=1, k_folds=0)
         self.application = application
@@ -283,7 +284,6 @@ class Fit:
 
         app = self.application
         self.place = pipeline.Place()
-        batches = pipeline.training_batches(self.samples, app.batch_size, seed=app.seed, place=self.place)
         validation = pipeline.evaluation_batches(self.validation_samples, app.batch_size)
         self._build_variables(validation)
         callbacks = self._callbacks(run)
@@ -299,15 +299,16 @@ class Fit:
         reason = "epochs"
         stop_now = resumed and checkpoint.stopped
         try:
-            with caught_signals(checkpoint), quiet_fit():
+            with caught_signals(checkpoint):
                 while checkpoint.epoch < app.epochs and not stop_now:
-                    # An epoch resumed in its middle is a fit of its own, since Keras takes the number of batches of
-                    # the first epoch of a fit for that of all of them.
+                    # An epoch resumed in its middle is a fit of its own, since all epochs of a fit are equally long.
                     partial = checkpoint.first_step > 0
+                    self.place.set(checkpoint.epoch, checkpoint.first_step * app.batch_size)
+                    batches = pipeline.training_batches(self.samples, app.batch_size, seed=app.seed, place=self.place)
                     last = checkpoint.epoch + 1 if partial else app.epochs
                     progress.first_step = checkpoint.first_step
                     self.model.fit(
-                        batches, initial_epoch=checkpoint.epoch, epochs=last, validation_data=validation, verbose=0,
+                        batches, initial_epoch=checkpoint.epoch, epochs=last, validation_data=validation, verbose=0, shuffle=False,
                         callbacks=list(callbacks.values()),
                     )
                     stop_now = self.model.stop_training
@@ -454,14 +455,6 @@ def caught_signals(checkpoint: Any) -> Iterator[None]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def quiet_fit() -> Iterator[None]:
-    """Silences what Keras says about an epoch that was resumed in its middle."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Your input ran out of data")
-        yield
 
 
 def reading_progress() -> Callable[[int, int, str], None]:

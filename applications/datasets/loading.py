@@ -28,7 +28,8 @@ class BadFiles:
     """
 
     def __init__(self, mode: str, root: Path):
-        self.mode, self.root, self.skipped = mode, root, []
+        self.mode, self.root = mode, root
+        self.skipped: list[tuple[str, str]] = []
 
     def add(self, error: BadFileError) -> None:
         if self.mode == "error":

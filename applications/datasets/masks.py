@@ -51,18 +51,7 @@ def segmentation_folder(
     """Reads images and masks, see `load_segmentation`."""
     bad = BadFiles(on_bad_file, root)
     pairs, warnings = find_pairs(root, bad)
-    headers = read_headers([pair.image for pair in pairs], bad, progress)
-    fitting = in_threads(
-        lambda index: _check_size(pairs[index], headers[index]),
-        len(pairs),
-        bad,
-        progress,
-        "reading mask headers",
-    )
-    pairs = [pair for pair, fits in zip(pairs, fitting, strict=True) if fits]
-    headers = [header for header, fits in zip(headers, fitting, strict=True) if fits]
-    if not pairs:
-        raise UserError(f"Folder {str(root)!r} has no image with a mask that can be used.")
+    pairs, headers, mask_headers = _check_headers(pairs, bad, progress)
     names = [relative_name(pair.image, root) for pair in pairs]
     images, kept = load_images(
         [pair.image for pair in pairs],
@@ -73,23 +62,22 @@ def segmentation_folder(
         cache_dir=cache_dir,
         progress=progress,
     )
-    masks, values, found = load_masks([pairs[index].mask for index in kept], images, bad, cache_dir, progress)
-    kept, images, masks = [kept[index] for index in found], images.select(found), masks.select(found)
-    pairs, names = [pairs[index] for index in kept], [names[index] for index in kept]
-    if not pairs:
+    paths, mask_headers = [pairs[index].mask for index in kept], [mask_headers[index] for index in kept]
+    masks, values, good = load_masks(paths, mask_headers, bad, cache_dir, progress)
+    if not good:
         raise UserError(f"Folder {str(root)!r} has no image with a mask that can be used.")
-    mask_names = [relative_name(pair.mask, root) for pair in pairs]
+    mask_names = [relative_name(paths[index], root) for index in good]
     class_names, meaning = mask_classes(values, mask_names, read_class_file(root))
-    _renumber(masks, meaning)
-    split, remarks = _split(pairs, fractions, seed)
+    kept = [kept[index] for index in good]
+    split, remarks = _split([pairs[index] for index in kept], fractions, seed)
     return Datasets(
         name=plain(root.resolve().name),
         description=f"The user's own images and masks from {str(root)!r}.",
-        images=images,
+        images=images.select(good),
         split=split,
         class_names=class_names,
-        ids=tuple(names),
-        masks=masks,
+        ids=tuple(names[index] for index in kept),
+        masks=_renumber(masks.select(good), meaning, cache_dir),
         value_range=value_range(images.dtype, images),
         skipped=tuple(bad.skipped),
         warnings=(*warnings, *remarks),
@@ -126,7 +114,7 @@ def _folder_pairs(root: Path) -> list[tuple[Path, Path, str | None]]:
                 f"{', '.join(image_splits) or 'none'} and {', '.join(mask_splits) or 'none'}."
             )
         return [(image_splits[split], mask_splits[split], split) for split in image_splits]
-    found = []
+    found: list[tuple[Path, Path, str | None]] = []
     for split, folder in split_folders(root).items():
         images, masks = _one_of(folder, IMAGE_NAMES), _one_of(folder, MASK_NAMES)
         if not images or not masks:
@@ -163,8 +151,7 @@ def _found_folders(folder: Path) -> str:
 
 def match(image_folder: Path, mask_folder: Path, bad: BadFiles) -> list[tuple[Path, Path]]:
     """Pairs files by name without suffix; masks may end in `_mask`, `_label` or `_seg`."""
-    images = _by_stem(image_folder, lambda stem: stem)
-    masks = _by_stem(mask_folder, lambda stem: stem)
+    images, masks = _by_stem(image_folder), _by_stem(mask_folder)
     for key in [key for key in masks if key not in images]:
         shorter = _MASK_ENDING.sub("", key)
         if shorter in images and shorter not in masks:
@@ -185,11 +172,11 @@ def match(image_folder: Path, mask_folder: Path, bad: BadFiles) -> list[tuple[Pa
     return [(images[key], masks[key]) for key in images if key in masks]
 
 
-def _by_stem(folder: Path, shorten) -> dict[str, Path]:
+def _by_stem(folder: Path) -> dict[str, Path]:
     """Returns relative name without suffix, accents and capitals made equal -> file."""
     found: dict[str, Path] = {}
     for path in scan_folder(folder)[0]:
-        key = plain(shorten(path.relative_to(folder).with_suffix("").as_posix())).casefold()
+        key = plain(path.relative_to(folder).with_suffix("").as_posix()).casefold()
         if key in found:
             raise UserError(
                 f"Files {found[key].name!r} and {path.name!r} in {str(folder)!r} have the same name but for "
@@ -199,24 +186,40 @@ def _by_stem(folder: Path, shorten) -> dict[str, Path]:
     return found
 
 
-def _check_size(pair: Pair, header) -> bool:
-    """Whether the image can be read and its mask has the same size."""
-    if header is None:
-        return False
-    mask = image_header(pair.mask)
-    if mask[:2] != header[:2]:
-        raise BadFileError(
-            pair.mask,
-            f"this mask has {mask.height} x {mask.width} pixels, but its image {pair.image.name!r} has "
-            f"{header.height} x {header.width}",
-        )
-    return True
+def _check_headers(
+    pairs: Sequence[Pair], bad: BadFiles, progress: Progress | None
+) -> tuple[list[Pair], list[ImageHeader], list[ImageHeader]]:
+    """Returns the pairs whose image and mask can be opened and have the same size, and both headers."""
+    images = read_headers([pair.image for pair in pairs], bad, progress)
+
+    def mask_header(index: int) -> ImageHeader | None:
+        image = images[index]
+        if image is None:
+            return None
+        mask = image_header(pairs[index].mask)
+        if mask[:2] != image[:2]:
+            raise BadFileError(
+                pairs[index].mask,
+                f"this mask has {mask.height} x {mask.width} pixels, but its image "
+                f"{pairs[index].image.name!r} has {image.height} x {image.width}",
+            )
+        return mask
+
+    masks = in_threads(mask_header, len(pairs), bad, progress, "reading mask headers")
+    found = [
+        (pair, image, mask)
+        for pair, image, mask in zip(pairs, images, masks, strict=True)
+        if image is not None and mask is not None
+    ]
+    if not found:
+        raise UserError(f"Folder {str(bad.root)!r} has no image with a mask that can be used.")
+    return [pair for pair, _, _ in found], [image for _, image, _ in found], [mask for _, _, mask in found]
 
 
 def load_masks(
-    paths: Sequence[Path], images: ImageStore, bad: BadFiles, cache_dir, progress: Progress | None
+    paths: Sequence[Path], headers: Sequence[ImageHeader], bad: BadFiles, cache_dir, progress: Progress | None
 ) -> tuple[ImageStore, list[np.ndarray], list[int]]:
-    """Decodes masks of the sizes of `images`.
+    """Decodes masks.
 
     Returns:
         The store of all masks with the numbers of the files, the different numbers in each good mask, and the
@@ -224,13 +227,13 @@ def load_masks(
     """
     import numpy as np
 
-    shapes = [(height, width, 1) for height, width, _ in images.shapes]
-    deep = any(image_header(path).dtype != "uint8" for path in paths)
-    store = ImageStore.allocate(shapes, "uint16" if deep else "uint8", cache_dir=cache_dir)
+    shapes = [(header.height, header.width, 1) for header in headers]
+    dtype = "uint8" if {header.dtype for header in headers} <= {"uint8"} else "uint16"
+    store = ImageStore.allocate(shapes, dtype, cache_dir=cache_dir)
 
     def load(index: int) -> np.ndarray:
         mask = read_mask(paths[index])
-        if mask.shape != store[index].shape[:2]:
+        if mask.shape != shapes[index][:2]:
             raise BadFileError(
                 paths[index], f"its header promises {shapes[index][:2]}, its pixels are {mask.shape}"
             )
@@ -238,8 +241,8 @@ def load_masks(
         return np.flatnonzero(np.bincount(mask.ravel()))
 
     values = in_threads(load, len(paths), bad, progress, "reading masks")
-    kept = [index for index, found in enumerate(values) if found is not None]
-    return store, [values[index] for index in kept], kept
+    good = [index for index, found in enumerate(values) if found is not None]
+    return store, [values[index] for index in good], good
 
 
 def read_class_file(root: Path) -> dict[int, str] | None:
@@ -255,8 +258,8 @@ def read_class_file(root: Path) -> dict[int, str] | None:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError:
         raise UserError(f"File {str(path)!r} is no UTF-8 text; save it as UTF-8.") from None
-    numbered = [re.fullmatch(r"(\d+)[\s,;:=]+(.+)", line) for line in lines]
-    if lines and all(numbered):
+    numbered = [found for line in lines if (found := re.fullmatch(r"(\d+)[\s,;:=]+(.+)", line))]
+    if len(numbered) == len(lines):
         pairs = [(int(found[1]), found[2].strip()) for found in numbered]
     else:
         pairs = list(enumerate(lines))
@@ -298,15 +301,22 @@ def mask_classes(
         )
     if set(found) <= {0, 1} or set(found) <= {0, 255}:
         return ("background", "foreground"), {found[0]: 0, found[1]: 1}
-    last = next((value for value in range(found[-1] + 1) if value not in found), found[-1] + 1) - 1
-    remedy = f"without a file {CLASS_FILE} masks hold 0/1, 0/255 or class numbers from 0 without gaps"
-    _refuse_outside(values, names, range(last + 1), f"{remedy} (here {_ranges(list(range(last + 1)))})")
+    rule = f"without a file {CLASS_FILE} masks hold 0/1, 0/255 or class numbers from 0 without gaps"
+    _refuse_outside(values, names, _usual_values(values, found), rule)
     if len(found) > MOST_CLASSES:
         raise UserError(
             f"The masks hold {len(found)} different values; if these are object numbers, save 0/1 masks, and "
             f"if they are classes, name them in a file {CLASS_FILE}."
         )
     return ("background", *(f"class {value}" for value in found[1:])), {value: value for value in found}
+
+
+def _usual_values(values: Sequence[np.ndarray], found: Sequence[int]) -> set[int]:
+    """Returns what most masks agree on, so that the odd one out is named and not a good one."""
+    for usual in ({0, 1}, {0, 255}):
+        if 2 * sum(set(mask.tolist()) <= usual for mask in values) > len(values):
+            return usual
+    return set(range(next(value for value in range(found[-1] + 2) if value not in found)))
 
 
 def _refuse_outside(values, names, allowed, rule: str) -> None:
@@ -331,16 +341,19 @@ def _ranges(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
 
 
-def _renumber(masks: ImageStore, meaning: Mapping[int, int]) -> None:
-    """Replaces the numbers of the files by class indices, in place."""
+def _renumber(masks: ImageStore, meaning: Mapping[int, int], cache_dir) -> ImageStore:
+    """Replaces the numbers of the files by class indices: in place, or into 8 bits where the files had 16."""
     import numpy as np
 
-    if all(value == index for value, index in meaning.items()):
-        return
-    table = np.zeros(max(meaning) + 1, masks.dtype)
+    if masks.dtype == np.uint8 and all(value == index for value, index in meaning.items()):
+        return masks
+    dtype = "uint8" if len(meaning) <= 256 else "uint16"
+    table = np.zeros(max(meaning) + 1, dtype)
     table[list(meaning)] = list(meaning.values())
-    for mask in masks:
-        mask[...] = table[mask]
+    target = masks if masks.dtype == dtype else ImageStore.allocate(masks.shapes, dtype, cache_dir=cache_dir)
+    for mask, slot in zip(masks, target, strict=True):
+        slot[...] = table[mask]
+    return target
 
 
 def _split(pairs: Sequence[Pair], fractions, seed):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp", ".gif", ".webp")
 _TIFF = (".tif", ".tiff")
 _IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
+# What decoders say about files that end too early.
+_DAMAGE = re.compile("truncated|incomplete|failed to read|unexpected end|broken", re.IGNORECASE)
 _GREY = {"1", "L", "LA", "La"}
 _UINT16 = {"I;16", "I;16L", "I;16B", "I;16N"}
 _FLOAT = {"I", "F"}
@@ -54,7 +56,8 @@ def scan_folder(folder) -> tuple[list[Path], Counter]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"Folder {str(folder)!r} does not exist.")
-    images, others = [], Counter()
+    images: list[Path] = []
+    others: Counter[str] = Counter()
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in files:
@@ -147,7 +150,7 @@ def _guarded(path, read):
         detail = str(error).split("\n")[0].rstrip(".") or type(error).__name__
         if type(error).__name__ == "UnidentifiedImageError":
             detail = "its content is no image"
-        elif "truncated" in detail or isinstance(error, (EOFError, struct.error)):
+        elif _DAMAGE.search(detail) or isinstance(error, (EOFError, struct.error, IndexError)):
             detail = f"it is damaged or truncated ({detail})"
         raise BadFileError(path, detail.replace(str(path), "the file")) from error
 

@@ -48,7 +48,7 @@ class ImageStore:
     @classmethod
     def allocate(
         cls,
-        shapes: Sequence[tuple[int, int, int]],
+        shapes: Sequence[Sequence[int]] | np.ndarray,
         dtype,
         *,
         memory_limit: int | None = None,
@@ -71,14 +71,14 @@ class ImageStore:
         """
         import numpy as np
 
-        shapes = np.asarray(shapes, np.int32).reshape(-1, 3)
-        sizes = shapes.astype(np.int64).prod(axis=1)
+        table = np.asarray(shapes, np.int32).reshape(-1, 3)
+        sizes = table.astype(np.int64).prod(axis=1)
         ends = np.cumsum(sizes)
         total = int(ends[-1]) if len(ends) else 0
         nbytes = total * np.dtype(dtype).itemsize
         limit = available_memory() // 2 if memory_limit is None else memory_limit
         flat = np.zeros(total, dtype) if nbytes <= limit else _mapped_array(total, np.dtype(dtype), cache_dir)
-        return cls(flat, ends - sizes, shapes)
+        return cls(flat, ends - sizes, table)
 
     @classmethod
     def from_arrays(cls, images: Iterable[np.ndarray], **options) -> ImageStore:
@@ -154,12 +154,14 @@ class ImageStore:
     @property
     def min_shape(self) -> tuple[int, int, int]:
         """Smallest height, smallest width and smallest number of channels."""
-        return tuple(int(n) for n in self.shapes.min(axis=0))
+        height, width, channels = (int(n) for n in self.shapes.min(axis=0))
+        return height, width, channels
 
     @property
     def max_shape(self) -> tuple[int, int, int]:
         """Largest height, largest width and largest number of channels."""
-        return tuple(int(n) for n in self.shapes.max(axis=0))
+        height, width, channels = (int(n) for n in self.shapes.max(axis=0))
+        return height, width, channels
 
     def __repr__(self) -> str:
         size = self.min_shape if self.uniform else f"{self.min_shape} to {self.max_shape}"

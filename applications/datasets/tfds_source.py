@@ -184,14 +184,15 @@ def network_answers(url: str | None = None, seconds: float | None = None) -> boo
 def _keys(builder, name: str, wanted: str, task: str) -> tuple[str, str]:
     """Returns the names of the image feature and of the `wanted` one."""
     features = builder.info.features
-    supervised = builder.info.supervised_keys or ()
+    supervised = tuple(builder.info.supervised_keys or ())
     keys = set(features) if hasattr(features, "keys") else set()
     if {"image", wanted} <= keys and (wanted != "label" or features[wanted].shape == ()):
         return "image", wanted
     if wanted == "label" and len(supervised) == 2 and set(map(str, supervised)) <= keys:
         kinds = [type(features[key]).__name__ for key in supervised]
         if kinds == ["Image", "ClassLabel"]:
-            return supervised[0], supervised[1]
+            image_key, label_key = supervised
+            return image_key, label_key
     have = ", ".join(f"{key} ({type(features[key]).__name__})" for key in sorted(keys))
     raise UserError(
         f"TFDS data set {name!r} is not for {task}, which needs image and {wanted}; it has {have}."
@@ -264,7 +265,7 @@ def _read_images(builder, splits, image_key, channels, size, cache_dir, *, resiz
         shapes = [example[image_key].shape for example in _examples(builder, splits)]
     else:
         shapes = [shape] * total
-    headers = [ImageHeader(*shape, dtype.name) for shape in shapes]
+    headers = [ImageHeader(height, width, depth, dtype.name) for height, width, depth in shapes]
     channels = choose_channels(headers, [str(index) for index in range(total)], channels)
     size, remark = choose_size(headers, size) if resized else (None, None)
     store = ImageStore.allocate([(*(size or h[:2]), channels) for h in headers], dtype, cache_dir=cache_dir)

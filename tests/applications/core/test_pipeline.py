@@ -1,0 +1,158 @@
+"""Order and augmentation are pure functions of seed, epoch and sample."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from applications.core.augmentation import NUM_DRAWS, ImageAugmentation, augment_geometry, augment_intensity
+from applications.core.pipeline import (
+    Place,
+    Samples,
+    balanced_weights,
+    evaluation_batches,
+    image_reader,
+    training_batches,
+)
+from applications.datasets.store import ImageStore
+
+
+def numbered(size: int) -> Samples:
+    """Samples that are their own number and their first draw."""
+    return Samples(size, lambda index, draws: (index, draws[0]), None, num_draws=2)
+
+
+def read(batches) -> list[tuple[int, float]]:
+    return [(int(i), float(d)) for x, d in batches for i, d in zip(x.numpy(), d.numpy(), strict=True)]
+
+
+def test_epochs_are_different_permutations_of_all_samples():
+    place = Place()
+    batches = training_batches(numbered(24), 8, seed=1, place=place)
+    first = read(batches)
+    assert sorted(i for i, _ in first) == list(range(24))
+    assert read(batches) == first
+    place.set(1)
+    second = read(batches)
+    assert sorted(i for i, _ in second) == list(range(24))
+    assert [i for i, _ in second] != [i for i, _ in first]
+    assert not {d for _, d in first} & {d for _, d in second}, "draws must differ between epochs"
+    assert len({d for _, d in first}) == 24, "draws must differ between samples"
+
+
+def test_another_seed_gives_another_order():
+    assert read(training_batches(numbered(24), 8, seed=1, place=Place())) != read(
+        training_batches(numbered(24), 8, seed=2, place=Place())
+    )
+
+
+def test_an_epoch_goes_on_from_any_position():
+    whole = read(training_batches(numbered(50), 8, seed=3, place=Place(epoch=4)))
+    assert len(whole) == 48, "the incomplete batch is left out"
+    rest = training_batches(numbered(50), 8, seed=3, place=Place(epoch=4, position=16))
+    assert int(rest.cardinality()) == 4, "Keras must know the length, or it counts a failed step"
+    assert read(rest) == whole[16:]
+
+
+def test_a_split_smaller_than_a_batch_is_used():
+    assert sorted(i for i, _ in read(training_batches(numbered(3), 8, seed=0, place=Place()))) == [0, 1, 2]
+
+
+def test_evaluation_keeps_the_order():
+    batches = evaluation_batches(Samples(10, lambda index, draws: (index, index)), 4)
+    assert [list(x.numpy()) for x, _ in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_image_reader_returns_what_the_store_holds(tmp_path, dtype, mixed, mapped):
+    random = np.random.default_rng(0)
+    shapes = [(5, 7, 3), (4, 6, 3) if mixed else (5, 7, 3), (5, 7, 3)]
+    images = [(random.random(shape) * 200).astype(dtype) for shape in shapes]
+    store = ImageStore.from_arrays(images, memory_limit=0 if mapped else None, cache_dir=tmp_path)
+    reader = image_reader(store)
+    read_all = tf.data.Dataset.range(3).map(reader)
+    for image, expected in zip(read_all, images, strict=True):
+        assert image.dtype.name == dtype
+        np.testing.assert_array_equal(image.numpy(), expected)
+    assert read_all.element_spec.shape.as_list() == ([None, None, 3] if mixed else [5, 7, 3])
+
+
+def disc(size: int = 33) -> np.ndarray:
+    """A bright disc right of and below the centre."""
+    y, x = np.mgrid[:size, :size]
+    return (((y - 20) ** 2 + (x - 24) ** 2) < 16).astype(np.float32)[None, :, :, None] * 100
+
+
+def centre(image: np.ndarray) -> tuple[float, float]:
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+    weight = image[..., 0] / image.sum()
+    return float((y * weight).sum()), float((x * weight).sum())
+
+
+OFF = dict(rotation=0, shift=0, zoom=0)
+HALF = np.full((1, NUM_DRAWS), 0.5, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("options", "draw", "value", "expected"),
+    [
+        ({}, 0, 0.9, (20, 24)),
+        ({"horizontal_flip": True}, 4, 0.1, (20, 8)),
+        ({"horizontal_flip": True}, 4, 0.9, (20, 24)),
+        ({"vertical_flip": True}, 5, 0.1, (12, 24)),
+        ({"quarter_turns": True}, 6, 0.6, (12, 8)),
+        ({"shift": 0.25}, 2, 0.0, (20, 24 + 8.25)),
+        ({"shift": 0.25}, 3, 1.0, (20 - 8.25, 24)),
+    ],
+)
+def test_geometry_moves_a_disc_where_it_should(options, draw, value, expected):
+    draws = HALF.copy()
+    draws[0, 6] = 0.0
+    draws[0, draw] = value
+    moved = augment_geometry(tf.constant(disc()), tf.constant(draws), ImageAugmentation(**{**OFF, **options}))
+    if expected[1] + 4 < 33:
+        assert centre(moved.numpy()[0]) == pytest.approx(expected, abs=0.15)
+    else:  # partly outside: its left edge tells
+        row = moved.numpy()[0, 20, :, 0]
+        assert np.flatnonzero(row > 50)[0] == pytest.approx(expected[1] - 4, abs=1)
+
+
+def test_zoom_in_enlarges():
+    draws = HALF.copy()
+    draws[0, 1] = 1.0
+    grown = augment_geometry(tf.constant(disc()), tf.constant(draws), ImageAugmentation(**{**OFF, "zoom": 0.3}))
+    assert float(tf.reduce_sum(grown)) == pytest.approx(disc().sum() * 1.3**2, rel=0.1)
+
+
+def test_a_mask_moves_with_its_image_and_keeps_its_classes():
+    random = np.random.default_rng(0)
+    draws = tf.constant(random.random((1, NUM_DRAWS)), tf.float32)
+    options = ImageAugmentation(rotation=45, shift=0.1, zoom=0.2, horizontal_flip=True, vertical_flip=True)
+    image = augment_geometry(tf.constant(disc()), draws, options).numpy()
+    mask = augment_geometry(tf.constant((disc() > 0).astype(np.int32) * 7), draws, options, interpolation="nearest")
+    assert mask.dtype == tf.int32
+    assert set(np.unique(mask)) == {0, 7}
+    assert ((image > 50) == (mask.numpy() == 7)).mean() > 0.99
+
+
+def test_intensity_stays_in_range_and_changes():
+    images = tf.constant(np.random.default_rng(0).random((4, 8, 8, 3)) * 255, tf.float32)
+    draws = tf.constant(np.random.default_rng(1).random((4, NUM_DRAWS)), tf.float32)
+    options = ImageAugmentation(brightness=0.3, contrast=0.3)
+    changed = augment_intensity(images, draws, options, (0.0, 255.0)).numpy()
+    assert changed.min() >= 0
+    assert changed.max() <= 255
+    assert (np.abs(changed - images.numpy()).mean(axis=(1, 2, 3)) > 1).all()
+    same = augment_intensity(images, draws, ImageAugmentation(), (0.0, 255.0))
+    np.testing.assert_array_equal(same, images)
+
+
+def test_balanced_weights_have_mean_one_over_the_samples():
+    counts = np.array([90, 10, 0])
+    weights = balanced_weights(counts)
+    assert (weights * counts).sum() == pytest.approx(counts.sum())
+    assert weights[0] * 90 == pytest.approx(weights[1] * 10)
+    assert weights[2] == 0

@@ -1,0 +1,125 @@
+"""A training that is killed and resumed ends exactly where an uninterrupted one ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+KILLED = Path(__file__).with_name("killed_training.py")
+# Dropout, batch norm, a plateau with warm-up, early stopping and augmentation: everything that has a memory.
+WORDS = (
+    "train", "image-classification", "--model", "cnn", "--model-options.filters", "[8, 8]",
+    "--model-options.dropout-rate", "0.3", "--learning-rate", "0.01", "--epochs", "4", "--deterministic",
+    "--seed", "3", "--checkpoint-every", "7", "--schedule", "plateau", "--schedule-options.patience", "1",
+    "--schedule-options.warmup-epochs", "1.5", "--early-stopping.patience", "3", "--no-tensorboard",
+)
+STEPS_PER_EPOCH = 39
+
+
+def training(step: int, *words: object) -> subprocess.CompletedProcess:
+    """Runs the command line in a process of its own that kills itself before step `step` is saved."""
+    return subprocess.run(
+        [sys.executable, str(KILLED), str(step), *map(str, words)], capture_output=True, text=True, check=False,
+        timeout=240, stdin=subprocess.DEVNULL,
+    )
+
+
+def state_of(run: Path) -> dict:
+    newest = sorted((run / "checkpoints").glob("[0-9]*"))[-1]
+    return json.loads((newest / "state.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def both_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """An uninterrupted run, and one killed at five random steps."""
+    out = tmp_path_factory.mktemp("resume")
+    whole = training(-1, *WORDS, "--out", out, "--name", "whole")
+    assert whole.returncode == 0, whole.stderr
+    killed = out / "image-classification" / "killed"
+    # Five random places in the four epochs; one before the first checkpoint, so that it begins afresh.
+    places = sorted([random.Random(5).randrange(2, 7), *random.Random(6).sample(range(10, 150), 4)])
+    began = 0
+    for number, place in enumerate(places):
+        words = (*WORDS, "--out", out, "--name", "killed") if number == 0 else ("resume", killed)
+        process = training(max(1, place - began), *words)
+        assert process.returncode == -signal.SIGKILL, process.stderr
+        saved = sorted((killed / "checkpoints").glob("[0-9]*"))
+        began = int(saved[-1].name) if saved else 0
+        assert began <= place
+    last = training(-1, "resume", killed)
+    assert last.returncode == 0, last.stderr
+    return out / "image-classification" / "whole", killed
+
+
+def test_history_is_equal_bit_for_bit(both_runs):
+    whole, killed = both_runs
+    assert (whole / "history.csv").read_bytes() == (killed / "history.csv").read_bytes()
+    assert len((whole / "history.csv").read_text().splitlines()) == 5
+
+
+def test_weights_optimizer_and_random_state_are_equal_bit_for_bit(both_runs):
+    newest = [sorted((run / "checkpoints").glob("[0-9]*"))[-1] for run in both_runs]
+    assert newest[0].name == newest[1].name == f"{4 * STEPS_PER_EPOCH:010d}"
+    for file in ("variables.npz", "best.npz"):
+        with np.load(newest[0] / file) as whole, np.load(newest[1] / file) as killed:
+            assert sorted(whole.files) == sorted(killed.files)
+            assert any("seed_generator" in name for name in whole.files)
+            for name in whole.files:
+                np.testing.assert_array_equal(whole[name], killed[name], err_msg=name)
+
+
+def test_callbacks_remember(both_runs):
+    whole, killed = (state_of(run)["callbacks"] for run in both_runs)
+    for state in (whole, killed):
+        state["clock"].pop("seconds")
+    assert whole == killed
+    assert whole["plateau"]["best"] == whole["best"]["best"]
+    assert whole["plateau"]["peak"] == pytest.approx(0.01)
+
+
+def test_the_resumed_run_is_complete(both_runs):
+    whole, killed = both_runs
+    names = {path.name for path in whole.iterdir()}
+    assert names == {path.name for path in killed.iterdir()}
+    assert {"config.yaml", "environment.json", "data.json", "model.keras", "history.csv", "metrics.json",
+            "report.html", "report.json", "figures", "checkpoints", "status.json"} <= names
+    assert json.loads((killed / "status.json").read_text())["status"] == "finished"
+    first, second = (json.loads((run / "metrics.json").read_text()) for run in both_runs)
+    assert first["test"] == second["test"]
+    assert not list(killed.rglob(".new-*"))
+    assert not list(killed.rglob(".draft-*"))
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_leaves(tmp_path, number, status):
+    words = (*WORDS, "--out", tmp_path, "--name", "run", "--epochs", "400", "--early-stopping.patience", "0")
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "applications.cli", *map(str, words)], stdout=log, stderr=log,
+            stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+    run = tmp_path / "image-classification" / "run"
+    try:
+        deadline = time.monotonic() + 120
+        while not (run / "history.csv").exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(number)
+        assert process.wait(60) == status, (tmp_path / "log").read_text()
+    finally:
+        process.kill()
+    said = (tmp_path / "log").read_text()
+    assert f"kerazoo resume {run}" in said
+    assert "Traceback" not in said
+    assert json.loads((run / "status.json").read_text())["status"] == "interrupted"
+    state = state_of(run)
+    assert state["epoch"] >= 1
+    assert state["step_in_epoch"] < STEPS_PER_EPOCH
