@@ -22,6 +22,7 @@ from applications.datasets.loading import (
 from applications.datasets.pixels import value_range
 from applications.datasets.readers import (
     BadFileError,
+    ImageHeader,
     image_header,
     plain,
     read_mask,

@@ -191,8 +191,12 @@ BAD_IMAGES = {
     "text tiff": ("a.tif", lambda p: p.write_text("no image at all"), "not a TIFF file"),
     "truncated png": ("a.png", noise, "truncated"),
     "truncated jpeg": ("a.jpg", noise, "truncated"),
-    "truncated tiff": ("a.tif", noise, ""),
-    "truncated deflated tiff": ("a.tif", lambda p: noise(p, compression="tiff_deflate"), ""),
+    "truncated tiff": ("a.tif", noise, "damaged or truncated"),
+    "truncated deflated tiff": (
+        "a.tif",
+        lambda p: noise(p, compression="tiff_deflate"),
+        "damaged or truncated",
+    ),
     "stack": (
         "a.tif",
         lambda p: tifffile.imwrite(p, np.zeros((4, 6, 9), "uint8"), photometric="minisblack"),
