@@ -45,7 +45,7 @@ def nuclei(
     from applications.datasets.embedded.nuclei import DESCRIPTION, Nuclei, nuclei_config
     from applications.datasets.embedded.prepare import prepare
 
-    examples = list(read_examples(prepare(Nuclei, data_dir, nuclei_config(options)), "train"))
+    examples = list(read_examples(prepare(Nuclei, data_dir, nuclei_config(options), progress), "train"))
     images = ImageStore.from_arrays([to_channels(example["image"], channels or 1) for example in examples])
     return Datasets(
         name="nuclei",

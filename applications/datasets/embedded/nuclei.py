@@ -37,6 +37,7 @@ class Nuclei(tfds.core.GeneratorBasedBuilder):
     """16-bit images, binary masks and instance labels (0 background, 1..n nuclei)."""
 
     VERSION = tfds.core.Version("1.1.0")  # Rises whenever the simulator draws other images.
+    progress = None  # Called with (images done, images in all, what is being done).
     BUILDER_CONFIGS = [NucleiConfig(name="default", description=DESCRIPTION)]
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -66,6 +67,8 @@ class Nuclei(tfds.core.GeneratorBasedBuilder):
         config = self.builder_config
         for index in range(config.images):
             scene = simulate_nuclei(config.parameters, (config.seed, index))
+            if self.progress is not None:
+                self.progress(index + 1, config.images, "simulating nuclei")
             yield (
                 index,
                 {

@@ -25,7 +25,7 @@ def data_folder(data_dir: str | os.PathLike | None = None) -> Path:
     )
 
 
-def prepare(builder_class, data_dir=None, config=None):
+def prepare(builder_class, data_dir=None, config=None, progress=None):
     """Returns a builder of `builder_class` whose data lie on disk, and writes them first where they do not.
 
     The data are made in a folder of this process' own and moved into place in one step, so that neither a
@@ -34,7 +34,7 @@ def prepare(builder_class, data_dir=None, config=None):
     root = data_folder(data_dir)
     builder = builder_class(data_dir=root, config=config)
     target = Path(builder.data_dir)
-    if target.exists():
+    if (target / "dataset_info.json").is_file():
         return builder
     with storage_errors(root, f"preparing data set {builder.name!r}"):
         root.mkdir(parents=True, exist_ok=True)
@@ -42,9 +42,12 @@ def prepare(builder_class, data_dir=None, config=None):
         scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=root))
         try:
             draft = builder_class(data_dir=scratch, config=config)
+            draft.progress = progress
             with quiet_tfds():
                 draft.download_and_prepare(file_format=_file_format())
             target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists() and not (target / "dataset_info.json").is_file():
+                shutil.rmtree(target)  # Somebody has begun to delete it.
             try:
                 os.rename(draft.data_dir, target)
             except OSError:

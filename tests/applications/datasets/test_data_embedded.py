@@ -159,6 +159,17 @@ def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
     assert new.exists()  # It may belong to a process that is still at work.
 
 
+def test_half_deleted_data_are_made_again(tmp_path):
+    calls = []
+    first = load_segmentation("nuclei", data_dir=str(tmp_path), options=SMALL)
+    next(tmp_path.glob("nuclei/*/*/dataset_info.json")).unlink()
+    again = load_segmentation(
+        "nuclei", data_dir=str(tmp_path), options=SMALL, progress=lambda *call: calls.append(call)
+    )
+    assert again.fingerprint == first.fingerprint
+    assert calls[-1] == (4, 4, "simulating nuclei")
+
+
 SCRIPT = """
 import sys
 from applications.datasets import load_segmentation
