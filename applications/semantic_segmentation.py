@@ -67,6 +67,7 @@ class SemanticSegmentation(Application):
     )
     epochs: int = option(20, "Passes over the training data.", minimum=1)
     batch_size: int = option(8, "Crops per step, over all devices together.", minimum=1)
+    learning_rate: float = option(3e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
     crop_size: int = option(128, "Height and width of the training crops in pixels.", minimum=8)
     crops_per_image: int | None = option(

@@ -25,8 +25,9 @@ def model_variables(model: Any) -> dict[str, Any]:
     groups["optimizer"] = [v for v in groups["optimizer"] if id(v) not in known]
     metric_ids = {id(variable) for variable in groups["metrics"]}
     groups["model"] = [v for v in groups["model"] if id(v) not in metric_ids]
+    # The last part of the path only: the first may be a name Keras numbers through, such as "adam_2".
     return {
-        f"{group}/{number:05d}/{variable.path}": variable
+        f"{group}/{number:05d}/{variable.path.rsplit('/', 1)[-1]}": variable
         for group, variables in groups.items()
         for number, variable in enumerate(variables)
     }
@@ -57,15 +58,15 @@ def assign(variables: dict[str, Any], arrays: dict[str, np.ndarray], where: str)
     missing = [name for name in variables if name not in arrays]
     extra = [name for name in arrays if name not in variables]
     if missing or extra:
-        name = (missing or extra)[0]
+        name = variables[missing[0]].path if missing else extra[0]
         raise UserError(
-            f"The checkpoint '{where}' belongs to another model: {name.split('/', 2)[-1]!r} is only in "
+            f"The checkpoint '{where}' belongs to another model: {name!r} is only in "
             f"{'the model' if missing else 'the checkpoint'}."
         )
     for name, variable in variables.items():
         if tuple(variable.shape) != arrays[name].shape:
             raise UserError(
-                f"The checkpoint '{where}' belongs to another model: {name.split('/', 2)[-1]!r} has shape "
+                f"The checkpoint '{where}' belongs to another model: {variable.path!r} has shape "
                 f"{arrays[name].shape} there and {tuple(variable.shape)} here (another number of classes?)."
             )
     for name, variable in variables.items():

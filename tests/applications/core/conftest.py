@@ -50,7 +50,7 @@ SMALL_DIGITS = (
     "--no-tensorboard", "--epochs", "2",
 )
 SMALL_NUCLEI = (
-    "--data-options.images", "6", "--data-options.size", "64", "--data-options.count", "6", "--crop-size", "32",
+    "--data-options.images", "6", "--data-options.size", "64", "--data-options.num_nuclei", "6", "--crop-size", "32",
     "--model-options.filters", "4", "--model-options.depth", "2", "--epochs", "1", "--no-tensorboard",
 )
 

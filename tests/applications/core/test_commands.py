@@ -1,0 +1,179 @@
+"""The command line on finished runs: evaluate, predict, export, report, and the catalogue."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.applications.core.conftest import SMALL_DIGITS, save_image
+
+RUN_FILES = {
+    "config.yaml", "environment.json", "data.json", "checkpoints", "model.keras", "history.csv", "metrics.json",
+    "report.json", "report.html", "figures", "status.json",
+}
+
+
+@pytest.mark.parametrize("fixture", ["digits_run", "nuclei_run"])
+def test_a_run_directory_is_complete(fixture, request):
+    run = request.getfixturevalue(fixture)
+    assert {path.name for path in run.iterdir()} >= RUN_FILES
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert set(metrics["baseline"]) <= set(metrics["test"])
+    assert metrics["headline"] in metrics["test"]
+    page = html.unescape((run / "report.html").read_text())
+    assert metrics["baseline_name"].split("(")[0].strip() in page
+    assert (run / "figures" / "predictions.png").stat().st_size > 1000
+
+
+def test_the_model_loads_without_the_application(digits_run):
+    import keras
+
+    model = keras.models.load_model(digits_run / "model.keras")
+    assert model.input_shape == (None, 8, 8, 1)
+    assert model.get_layer("preprocess").__class__.__name__ == "Rescaling"
+    assert not model.compiled
+
+
+def test_evaluate_finds_the_same_figures_again(digits_run, kerazoo):
+    answer = kerazoo("evaluate", digits_run)
+    assert answer.status == 0, answer.err
+    saved = json.loads((digits_run / "metrics.json").read_text())["test"]
+    again = json.loads((digits_run / "evaluations" / "test" / "metrics.json").read_text())["test"]
+    assert again == pytest.approx(saved, abs=1e-6)
+
+
+def test_evaluate_on_other_data_numbers_the_classes_as_the_run_does(digits_run, kerazoo, tmp_path):
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for digit in (7, 3):
+        for number in np.flatnonzero(digits.target == digit)[:20]:
+            pixels = np.round(digits.images[number] * 255 / 16).astype(np.uint8)
+            save_image(tmp_path / "mine" / str(digit) / f"{number}.png", pixels)
+    answer = kerazoo("evaluate", digits_run, "--data", tmp_path / "mine")
+    assert answer.status == 2
+    assert "range" in answer.err
+
+
+def test_predict_writes_one_row_per_file(digits_run, kerazoo, tmp_path):
+    import keras
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for number in range(30):
+        pixels = np.round(digits.images[number] * 255 / 16).astype(np.uint8)
+        save_image(tmp_path / "in" / "ä folder" / f"{number:02d}.png", pixels)
+    (tmp_path / "in" / "notes.txt").write_text("not an image")
+    answer = kerazoo("predict", digits_run, tmp_path / "in", "-o", tmp_path / "out")
+    assert answer.status == 0, answer.err
+    rows = list(csv.DictReader((tmp_path / "out" / "predictions.csv").open()))
+    assert [Path(row["file"]).name for row in rows] == [f"{number:02d}.png" for number in range(30)]
+    # Pixels of 0...255 must have been brought to the 0...16 of the training.
+    model = keras.models.load_model(digits_run / "model.keras")
+    expected = model.predict(digits.images[:30, :, :, None], verbose=0)
+    assert [int(row["class"]) for row in rows] == list(expected.argmax(axis=1))
+    assert [float(row["probability"]) for row in rows] == pytest.approx(expected.max(axis=1), abs=0.02)
+
+
+def test_predict_masks_have_the_size_of_their_images(nuclei_run, kerazoo, tmp_path):
+    random = np.random.default_rng(0)
+    save_image(tmp_path / "a b.tif", random.integers(90, 200, (37, 53)).astype(np.uint16))
+    save_image(tmp_path / "c.png", random.integers(0, 255, (64, 64, 3)).astype(np.uint8))
+    answer = kerazoo("predict", nuclei_run, tmp_path / "a b.tif", tmp_path / "c.png", "-o", tmp_path / "out")
+    assert answer.status == 0, answer.err
+    mask = np.asarray(Image.open(tmp_path / "out" / "a b_mask.png"))
+    assert mask.shape == (37, 53)
+    assert set(np.unique(mask)) <= {0, 1}
+    assert Image.open(tmp_path / "out" / "c_overlay.png").size == (64, 64)
+
+
+@pytest.mark.parametrize("fixture", ["digits_run", "nuclei_run"])
+@pytest.mark.parametrize(
+    ("form", "file"), [("saved_model", "saved_model"), ("litert", "model.tflite"), ("onnx", "model.onnx")]
+)
+def test_export_checks_the_file_and_writes_the_labels(fixture, form, file, request, kerazoo, tmp_path):
+    run = request.getfixturevalue(fixture)
+    answer = kerazoo("export", run, "--format", form, "-o", tmp_path / file)
+    assert answer.status == 0, answer.err
+    about = json.loads((tmp_path / f"{file}.json").read_text())
+    assert about["agreement"] == 1.0
+    assert "pixels from 0 to" in about["signature"]["input"]
+    labels = (tmp_path / "labels.txt").read_text().splitlines()
+    assert labels == json.loads((run / "data.json").read_text())["class_names"]
+    again = kerazoo("export", run, "--format", form, "-o", tmp_path / file)
+    assert again.status == 2
+    assert "exists" in again.err
+
+
+def test_report_is_written_anew(digits_run, kerazoo):
+    (digits_run / "report.html").unlink()
+    answer = kerazoo("report", digits_run)
+    assert answer.status == 0, answer.err
+    assert (digits_run / "report.html").stat().st_size > 10_000
+
+
+def test_resume_of_a_finished_run_says_so(digits_run, kerazoo):
+    answer = kerazoo("resume", digits_run)
+    assert answer.status == 0
+    assert "finished already" in answer.out
+
+
+def test_a_run_repeats_from_its_own_config(digits_run, kerazoo, tmp_path):
+    answer = kerazoo(
+        "train", "image-classification", "--config", digits_run / "config.yaml", "--out", tmp_path, "--name", "again"
+    )
+    assert answer.status == 0, answer.err
+    first = (digits_run / "history.csv").read_text()
+    assert (tmp_path / "image-classification" / "again" / "history.csv").read_text() == first
+
+
+def test_print_config_is_a_configuration(kerazoo, tmp_path):
+    printed = kerazoo("train", "image-classification", *SMALL_DIGITS, "--augment.rotation", "3", "--print-config")
+    assert printed.status == 0
+    (tmp_path / "c.yaml").write_text(printed.out)
+    again = kerazoo("train", "image-classification", "--config", tmp_path / "c.yaml", "--print-config")
+    assert again.out == printed.out
+    assert "rotation: 3.0" in again.out
+
+
+@pytest.mark.parametrize("task", ["image-classification", "semantic-segmentation"])
+def test_help_lists_every_option(kerazoo, task):
+    from applications.core.config import describe
+    from applications.core.registry import application_class
+
+    shown = kerazoo("train", task, "--help").out
+    for entry in describe(application_class(task)):
+        assert f"--{entry.path.replace('_', '-')} (" in shown
+
+
+def test_models_and_cards(kerazoo):
+    shown = kerazoo("models", "unet*").out
+    assert shown.startswith("unet")
+    card = kerazoo("card", "unet").out
+    assert "31,030,658" in card
+    assert "filters=64" in card
+    assert "arxiv.org/abs/1505.04597" in card
+
+
+def test_doctor_names_the_essentials(kerazoo):
+    answer = kerazoo("doctor")
+    assert answer.status == 0
+    for word in ("keras", "tensorflow", "memory", "CPU:0", "extra export", "disk"):
+        assert word in answer.out
+
+
+@pytest.mark.parametrize("words", [["--help"], [], ["train", "--help"], ["--version"], ["models", "--help"]])
+def test_help_and_version(kerazoo, words):
+    try:
+        answer = kerazoo(*words)
+    except SystemExit as end:  # argparse's own help
+        assert end.code == 0
+        return
+    assert answer.status == 0
+    assert "kerazoo" in answer.out
