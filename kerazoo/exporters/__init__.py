@@ -229,9 +229,11 @@ def _one_sentence(format: str, model: Any, action: str = "export") -> Iterator[N
     """Turns whatever a converter or a runtime throws into one sentence."""
     try:
         yield
-    except (OSError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk, not the file's content
+            raise
         reason = first_reason(error)
         outcome = " and nothing was written" if action == "export" else ""
         raise ValueError(f"The {format} {action} of {model.name!r} failed{outcome}: {reason}") from error

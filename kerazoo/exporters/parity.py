@@ -32,8 +32,8 @@ class ExportReport:
         max_abs_diff: Largest absolute difference to the Keras model, over all outputs and samples.
         mean_abs_diff: Mean absolute difference.
         relative_diff: Largest difference divided by the largest absolute output, of the worst output.
-        agreement: Share of equal decisions, from 0 to 1: the arg-maximum of the last axis, or a single value in
-            [0, 1] against 0.5; `None` for other outputs.
+        agreement: Share of equal decisions, from 0 to 1: the arg-maximum of the last axis, or a single
+            value in [0, 1] against 0.5; `None` for other outputs.
         bytes: Size on disk.
         latency_ms: Median time of one call with one sample, in milliseconds, on this machine.
         tolerance: Largest accepted `relative_diff`.

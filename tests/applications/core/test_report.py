@@ -15,6 +15,7 @@ from PIL import Image
 
 from applications.core import figures
 from applications.core.report import (
+    DASH,
     Figure,
     Result,
     Table,
@@ -117,8 +118,8 @@ def test_report_says_what_the_files_say(tmp_path):
         "Samples: 1,257 train, 270 val, 270 test.",
         "Trained for 3 epochs in 3 min 23 s; the weights of epoch 3 were kept.",
         "accuracy 0.9375 0.8750 +0.06250",
-        "log loss 0.1235 – –",
-        "broken – – –",
+        f"log loss 0.1235 {DASH} {DASH}",
+        f"broken {DASH} {DASH} {DASH}",
         "The test split was seen once.",
         "Class 'cat' has one image.",
         "1 file was left out: file reason cat.png truncated",
@@ -267,8 +268,8 @@ def test_history_reads_gaps_and_a_missing_file(tmp_path):
         (9999.6, "10,000"),
         (272474, "272,474"),
         (True, "yes"),
-        (None, "–"),  # noqa: RUF001
-        (float("inf"), "–"),  # noqa: RUF001
+        (None, DASH),
+        (float("inf"), DASH),
         ("text", "text"),
     ],
 )
