@@ -260,6 +260,8 @@ class Checkpoint(keras.callbacks.Callback):
         self.best.weights = best
         self._states = state["callbacks"]
         self.stopped = state["stop"]
+        for name, memory in self.memories.items():  # now, in case nothing is left to train
+            memory.restore(self._states[name])
         self._running_metrics = {name: a for name, a in arrays.items() if name.startswith("metrics/")}
         self.loaded_extra = state.get("extra", {})
         return True

@@ -281,6 +281,8 @@ def _literal(text: str) -> Any:
     """Reads a value whose type nothing declares (builder arguments) as YAML: 3, 0.5, true, [64, 32], relu."""
     import yaml
 
+    if text.lower() == "none":
+        return None
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import signal
 import time
@@ -205,8 +206,9 @@ class Session:
                 finish(fold, fit, fit.train(fold))
                 fold.set_status("finished")
             metrics.append(fold.read_json("metrics.json"))
-        sign = 1 if self.application.monitor[1] == "max" else -1
-        best = max(range(len(metrics)), key=lambda i: sign * metrics[i]["best"][self.application.monitor[0]])
+        monitor, mode = self.application.monitor
+        sign = 1 if mode == "max" else -1
+        best = max(range(len(metrics)), key=lambda i: sign * metrics[i]["best"].get(monitor, -sign * math.inf))
         winner = run / "folds" / f"fold-{best + 1}"
         for name in ("history.csv", "report.json", "model.keras"):
             shutil.copyfile(winner / name, run / f".{name}.new")
