@@ -11,7 +11,7 @@ from PIL import Image
 
 from applications.core import figures
 
-NASTY = ["<script>alert('x')</script>", "été & hiver", 'a "quoted" $a_1$', "x" * 90, "猫", "two\nlines"]
+NASTY = ["<script>alert('x')</script>", "été & hiver", 'a "quoted" $a_1$', "x" * 90, "猫", "two\nlines", r"$\no{formula$"]
 
 
 def pixels(figure):
@@ -107,7 +107,7 @@ def test_nasty_names_are_drawn_as_they_are():
     figure = figures.confusion_matrix(np.eye(size, dtype=int), NASTY)
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels[:3] == ["<script>alert('x'…", "été & hiver", 'a "quoted" $a_1$']
-    assert labels[3:] == ["x" * 17 + "…", "猫", "two lines"]
+    assert labels[3:] == ["x" * 17 + "…", "猫", "two lines", r"$\no{formula$"]
     images = [np.zeros((4, 4))] * size
     masks = [np.eye(8, dtype=int)]
     for drawn in (
