@@ -113,8 +113,15 @@ def confusion_matrix(matrix: Any, class_names: Sequence[str]) -> Figure:
         font = 9 if counts.max(initial=0) < 1000 and len(counts) <= 12 else 7
         for row, column in np.argwhere(counts):
             colour = "white" if shares[row, column] > 0.55 else "#222222"
-            text = f"{counts[row, column]:g}"
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=font)
+            axes.text(
+                column,
+                row,
+                _count(counts[row, column]),
+                ha="center",
+                va="center",
+                color=colour,
+                fontsize=font,
+            )
     return figure
 
 
@@ -336,6 +343,15 @@ def _figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def _count(value: float) -> str:
+    """Returns a count that fits into a cell: `9999`, `12k`, `3.5M`; masks are counted in pixels."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= size:
+            scaled = value / (1e3 if unit == "k" else size)
+            return f"{scaled:.0f}{unit}" if scaled >= 10 else f"{scaled:.1f}{unit}"
+    return f"{value:g}"
 
 
 def _is_number(value: Any) -> bool:

@@ -11,7 +11,15 @@ from PIL import Image
 
 from applications.core import figures
 
-NASTY = ["<script>alert('x')</script>", "été & hiver", 'a "quoted" $a_1$', "x" * 90, "猫", "two\nlines", r"$\no{formula$"]
+NASTY = [
+    "<script>alert('x')</script>",
+    "été & hiver",
+    'a "quoted" $a_1$',
+    "x" * 90,
+    "猫",
+    "two\nlines",
+    r"$\no{formula$",
+]
 
 
 def pixels(figure):
@@ -86,6 +94,11 @@ def test_confusion_matrix_has_counts_and_shares():
     cells = {text.get_position(): text.get_text() for text in axes.texts}
     assert cells == {(0, 0): "8", (1, 0): "2", (1, 1): "5", (2, 1): "5"}  # (predicted, true)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
+
+
+def test_confusion_matrix_of_pixels_has_short_counts():
+    axes = figures.confusion_matrix(np.array([[12_345, 9_999], [3_456_789, 98_765_432]]), ["a", "b"]).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["12k", "9999", "3.5M", "99M"]
 
 
 def test_confusion_matrix_of_many_classes_has_no_numbers_and_few_names():
