@@ -23,6 +23,19 @@ def nodes(model: keras.Model) -> Iterator[Any]:
         yield from by_depth[depth]
 
 
+def inputs(model: keras.Model) -> Any:
+    """Returns the inputs in the structure in which the model takes them: one tensor, a list or a dictionary."""
+    return model._inputs_struct
+
+
+def tensors(model: keras.Model) -> dict[str, list[keras.KerasTensor]]:
+    """Returns layer name -> output tensors in the graph of this model.
+
+    `layer.output` is the tensor of the first graph a layer was used in, which may be another one.
+    """
+    return {node.operation.name: node.outputs for node in nodes(model)}
+
+
 def replay(
     model: keras.Model, inputs: Sequence[Any], call: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 ) -> Iterator[tuple[Any, list[Any], list[Any]]]:

@@ -31,7 +31,8 @@ def _stage_ends(model: keras.Model) -> dict[int, str]:
         raise ValueError(
             f"{model.name!r} has no feature levels: no layer is named stem_out or stage1_out, stage2_out, ..."
         )
-    trunk = keras.Model(model.inputs, [model.get_layer(name).output for name in names])
+    tensors = _graph.tensors(model)
+    trunk = keras.Model(model.inputs, [tensors[name][0] for name in names])
     probe = keras.KerasTensor((1, *[_PROBE] * (len(trunk.inputs[0].shape) - 2), trunk.inputs[0].shape[-1]))
     levels: dict[int, str] = {}
     for operation, _, outputs in _graph.output_specs(trunk, [probe]):
@@ -61,23 +62,30 @@ def feature_extractor(model: keras.Model, levels: Sequence[str] | None = None) -
     for level in levels:
         if level not in ends:
             raise ValueError(f"levels: {model.name!r} has no level {level!r}; it has {', '.join(ends)}")
-    outputs = {level: model.get_layer(ends[level]).output for level in levels}
-    return keras.Model(model.inputs, outputs, name=f"{model.name}_features")
+    tensors = _graph.tensors(model)
+    outputs = {level: tensors[ends[level]][0] for level in levels}
+    return keras.Model(_graph.inputs(model), outputs, name=f"{model.name}_features")
 
 
 def graft(encoder: keras.Model, x: keras.KerasTensor) -> dict[int, keras.KerasTensor]:
-    """Runs the layers of an encoder on `x`, one by one, so that they become part of a flat graph.
+    """Runs copies of an encoder's layers on `x`, one by one, so that they become part of a flat graph.
 
     Args:
-        encoder: A functional model with one input and stage ends. It gives its layers away: use it for
-            nothing else.
+        encoder: A functional model with one input and stage ends; the copies have its weights.
         x: The tensor to start from, of the encoder's input shape.
 
     Returns:
         Pyramid level -> feature map.
     """
     ends = {name: level for level, name in _stage_ends(encoder).items()}
-    run = _graph.replay(encoder, [x], lambda operation, args, kwargs: operation(*args, **kwargs))
+
+    def copy(layer: Any, args: Any, kwargs: Any) -> Any:
+        twin = type(layer).from_config(layer.get_config())
+        y = twin(*args, **kwargs)
+        twin.set_weights(layer.get_weights())
+        return y
+
+    run = _graph.replay(encoder, [x], copy)
     return {ends[operation.name]: outputs[0] for operation, _, outputs in run if operation.name in ends}
 
 
@@ -118,7 +126,7 @@ def _up_to(model: keras.Model, until: str | None) -> list[Any]:
     """Returns the layers `until` depends on and itself; without a name all but the head."""
     if until is None:
         return [layer for layer in model.layers if layer.name != "predictions"]
-    part = keras.Model(model.inputs, model.get_layer(until).output)
+    part = keras.Model(model.inputs, _graph.tensors(model)[until])
     return list(part.layers)
 
 
@@ -173,4 +181,5 @@ def replace_head(
     if activation != "same":
         config["activation"] = checks.activation("activation", activation)
     head = type(old).from_config(config)
-    return type(model)(model.inputs, head(old.input), name=name or model.name)
+    before = next(node.arguments.keras_tensors for node in _graph.nodes(model) if node.operation is old)
+    return type(model)(_graph.inputs(model), head(before[0]), name=name or model.name)

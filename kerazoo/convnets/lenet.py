@@ -78,8 +78,7 @@ def lenet5(
     dtype: str | None = None,
     name: str = "lenet5",
 ) -> keras.Model:
-    """LeNet-5 of 1998: trainable sub-sampling, partial connections, and a distance to each digit's bitmap at
-    the end.
+    """LeNet-5 of 1998: trainable sub-sampling, partial connections, and the distance to a bitmap per digit.
 
     Args:
         input_shape: `(height, width, channels)` of at least 32 x 32; pad MNIST's 28 x 28 by two pixels.

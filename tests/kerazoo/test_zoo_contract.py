@@ -1,0 +1,161 @@
+"""Promise: one signature per kind, a complete docstring, and a clear sentence for every bad argument."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+import keras
+import pytest
+import zoo
+
+import kerazoo
+from kerazoo.catalog import builder, builder_parameters
+
+_END = ("include_preprocessing", "weights", "dtype", "name")
+# docs/design.md: the two positional arguments, and the end of the keyword-only ones, in this order
+SPINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "image_classifier": (
+        ("input_shape", "num_classes"),
+        ("include_top", "pooling", "classifier_activation", "dropout_rate", *_END),
+    ),
+    "dense_prediction": (("input_shape", "num_classes"), ("classifier_activation", "dropout_rate", *_END)),
+    "image_to_image": (("input_shape", "num_channels"), ("output_activation", *_END)),
+    "vector": (("input_shape", "num_outputs"), ("output_activation", *_END)),
+    "sequence": ((), ("classifier_activation", "dropout_rate", "weights", "dtype", "name")),
+    "encoder_decoder": (
+        ("source_vocab_size", "target_vocab_size"),
+        ("dropout_rate", "weights", "dtype", "name"),
+    ),
+    "multi_input": ((), ("weights", "dtype", "name")),
+    "graph": (("num_features", "num_classes"), ("dropout_rate", "weights", "dtype", "name")),
+    "generator_discriminator": (("input_shape", "latent_dim"), ("weights", "dtype", "name")),
+}
+
+
+@pytest.mark.parametrize("name", zoo.models())
+def test_signature(name: str) -> None:
+    first, end = SPINES[kerazoo.model_card(name).kind]
+    parameters = inspect.signature(builder(name)).parameters
+    positional = [p.name for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    keywords = [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY]
+    assert len(positional) + len(keywords) == len(parameters), "no *args or **kwargs"
+    assert len(positional) == 2
+    assert tuple(positional) == (first or tuple(positional))
+    assert tuple(word for word in keywords if word in end) == end
+    tail = keywords[keywords.index(end[0]) :]
+    assert set(tail) - set(end) <= {"dropout_rate"}, "a model's own words stand in front of the spine"
+    assert all(p.default is not p.empty for p in parameters.values())
+
+
+@pytest.mark.parametrize("name", zoo.models())
+def test_docstring(name: str) -> None:
+    function = builder(name)
+    doc = inspect.getdoc(function)
+    assert doc is not None
+    assert re.match(r"[A-Z][^\n]+\.\n", doc), "starts with a sentence"
+    for section in ("Args", "Returns", "Raises", "Example", "References"):
+        assert f"\n{section}:\n" in doc
+    described = re.findall(r"^ {4}(\w+): ", doc.split("\nArgs:\n")[1].split("\nReturns:\n")[0], flags=re.M)
+    assert described == list(inspect.signature(function).parameters)
+    assert function.__name__ == name
+
+
+BAD: list[tuple[str, Any]] = [
+    ("input_shape", "32"),
+    ("input_shape", (0, 32, 3)),
+    ("input_shape", (-8, 8, 3)),
+    ("input_shape", (8.5, 8, 3)),
+    ("input_shape", ()),
+    ("input_shape", 32),
+    ("num_classes", 0),
+    ("num_classes", -2),
+    ("num_classes", 2.5),
+    ("num_classes", "ten"),
+    ("num_classes", True),
+    ("num_outputs", 0),
+    ("num_outputs", 1.5),
+    ("num_channels", 0),
+    ("include_top", "no"),
+    ("include_top", None),
+    ("pooling", "average"),
+    ("pooling", "avg"),  # with include_top=True
+    ("classifier_activation", "sofmax"),
+    ("output_activation", "sofmax"),
+    ("activation", "rellu"),
+    ("kernel_initializer", "he_norml"),
+    ("dropout_rate", 1.0),
+    ("dropout_rate", -0.1),
+    ("dropout_rate", "half"),
+    ("include_preprocessing", "yes"),
+    ("include_preprocessing", (1.0,)),
+    ("include_preprocessing", (1.0, "0")),
+    ("weights", "imagenette"),
+    ("weights", "missing.keras"),
+    ("weights", 3),
+    ("dtype", "float99"),
+    ("hidden_units", (0,)),
+    ("hidden_units", 16),
+    ("filters", 0),
+    ("depth", 0),
+    ("normalization", "batchnorm"),
+    ("l1", -1),
+    ("l2", float("nan")),
+    ("kernel_size", 0),
+    ("kernel_size", (3, 3)),
+    ("strides", 0),
+    ("convs_per_stage", 0),
+    ("downsampling", "avg"),
+    ("groups", 0),
+    ("spatial_dropout_rate", 1.5),
+    ("stride_in", "5x5"),
+    ("shortcut", "C"),
+    ("pad", "start"),
+    ("padding", "full"),
+    ("backbone", "resnet5"),
+    ("variant", "modern"),
+    ("codes", [[1.0] * 84]),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "value"),
+    [
+        pytest.param(name, argument, value, id=f"{name}-{argument}={value!r}")
+        for name in zoo.models()
+        for argument, value in BAD
+        if argument in builder_parameters(name)
+    ],
+)
+def test_bad_argument(name: str, argument: str, value: Any) -> None:
+    with pytest.raises((ValueError, TypeError, FileNotFoundError), match=argument) as caught:
+        zoo.fresh(name, **{argument: value})
+    assert type(caught.value) in (ValueError, TypeError, FileNotFoundError)
+    assert "\n" not in str(caught.value), "one sentence"
+
+
+@pytest.mark.parametrize("name", zoo.models())
+def test_unknown_argument_names_the_nearest(name: str) -> None:
+    second = list(builder_parameters(name))[1]
+    with pytest.raises(TypeError, match=r"no argument 'imput_shape'\. Did you mean 'input_shape'"):
+        kerazoo.create_model(name, imput_shape=(8, 8, 3))
+    with pytest.raises(TypeError, match=f"Did you mean {second!r}"):
+        kerazoo.create_model(name, **{second.removeprefix("num_"): 3})
+    with pytest.raises(TypeError, match="by position"):
+        kerazoo.create_model(name, (8, 8, 3), 3, True)
+
+
+@pytest.mark.parametrize("name", zoo.models(lambda card: card.kind in zoo.IMAGE_KINDS))
+def test_wrong_number_of_axes(name: str) -> None:
+    with pytest.raises(ValueError, match=r"input_shape must be a tuple of .* sizes"):
+        zoo.fresh(name, input_shape=(8, 8, 8, 8, 3))
+
+
+def test_channels_first_is_refused() -> None:
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match="channels_last"):
+            zoo.fresh("cnn")
+    finally:
+        keras.config.set_image_data_format("channels_last")

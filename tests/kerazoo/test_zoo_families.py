@@ -1,0 +1,201 @@
+"""What is special about single families."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import zoo
+
+import kerazoo
+from kerazoo.segmentation.unet import valid_output_size
+
+GATE = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], "float32")
+
+
+@pytest.mark.parametrize("rate", [0.5, 2.0])
+def test_perceptron_follows_rosenblatts_rule(rate: float) -> None:
+    """Plain SGD with a batch of one is w += eta (t - y) x, sample by sample."""
+    random = np.random.default_rng(0)
+    x, t = random.normal(size=(40, 6)).astype("float32"), random.integers(0, 2, (40, 3)).astype("float32")
+    model = kerazoo.perceptron((6,), 3)
+    model.compile(keras.optimizers.SGD(rate), run_eagerly=True)
+    model.fit(x, t, batch_size=1, shuffle=False, verbose=0)
+    w, b = np.zeros((6, 3)), np.zeros(3)
+    for sample, target in zip(x, t, strict=True):
+        error = target - (sample @ w + b >= 0)
+        w, b = w + rate * np.outer(sample, error), b + rate * error
+    np.testing.assert_allclose(model.get_weights()[0], w, atol=1e-5)
+    np.testing.assert_allclose(model.get_weights()[1], b, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("targets", "learnable"), [([0, 0, 0, 1], True), ([0, 1, 1, 1], True), ([0, 1, 1, 0], False)]
+)
+def test_perceptron_gates(targets: list[int], learnable: bool) -> None:
+    """AND and OR are linearly separable, XOR is not."""
+    model = kerazoo.perceptron((2,), 1)
+    model.compile(keras.optimizers.SGD(1.0), jit_compile=False)
+    model.fit(GATE, np.array(targets), batch_size=1, epochs=15, verbose=0)
+    assert np.array_equal(model.predict(GATE, verbose=0).ravel(), targets) == learnable
+
+
+def test_perceptron_as_a_classifier() -> None:
+    random = np.random.default_rng(0)
+    centres = random.normal(size=(3, 4, 4, 1)) * 3
+    y = random.integers(0, 3, 300)
+    x = (centres[y] + random.normal(size=(300, 4, 4, 1))).astype("float32")
+    model = kerazoo.perceptron((4, 4, 1), 3, output_activation="softmax")
+    model.compile(
+        keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False
+    )
+    history = model.fit(x, y, epochs=3, batch_size=4, verbose=0, sample_weight=np.ones(300))
+    assert history.history["accuracy"][-1] > 0.95
+    step = kerazoo.perceptron((4, 4, 1), 3)
+    step.set_weights(model.get_weights())
+    assert set(np.unique(step.predict(x, verbose=0))) == {0.0, 1.0}
+
+
+def test_lenet5_counts_and_codes() -> None:
+    from kerazoo.convnets.lenet import digit_codes
+
+    model = kerazoo.lenet5()
+    counts = {layer.name: layer.count_params() for layer in model.layers if layer.weights}
+    # the paper, layer by layer
+    assert counts == {"c1": 156, "s2": 12, "c3": 1516, "s4": 32, "c5": 48120, "f6": 10164, "predictions": 840}
+    assert kerazoo.lenet5(variant="common").count_params() == 61_706
+    codes = digit_codes()
+    assert codes.shape == (10, 84)
+    assert set(np.unique(codes)) == {-1.0, 1.0}
+    distances = ((codes[:, None] - codes[None]) ** 2).sum(-1) + 1000 * np.eye(10)
+    assert distances.min() >= 16, "two digits' bitmaps are too much alike"
+
+
+def test_lenet5_output_is_the_softmax_of_minus_the_distance() -> None:
+    x = np.random.default_rng(0).uniform(-0.1, 1.2, (3, 32, 32, 1)).astype("float32")
+    model = kerazoo.lenet5()
+    f6 = keras.Model(model.input, model.get_layer("f6_tanh").output)(x)
+    from kerazoo.convnets.lenet import digit_codes
+
+    penalty = ((np.array(f6)[:, None, :] - digit_codes()) ** 2).sum(-1)
+    expected = np.exp(-penalty) / np.exp(-penalty).sum(-1, keepdims=True)
+    np.testing.assert_allclose(np.array(model(x)), expected, rtol=1e-3)
+    codes = np.sign(np.random.default_rng(1).normal(size=(3, 84))).tolist()
+    own = kerazoo.lenet5(num_classes=3, codes=codes, classifier_activation=None)
+    assert np.array_equal(np.array(own.get_layer("predictions").centres), codes)
+    with pytest.raises(ValueError, match="codes belong to variant='original'"):
+        kerazoo.lenet5(variant="common", codes=codes)
+
+
+def test_lenet5_partial_connections() -> None:
+    """Map 0 of C3 sees maps 0 to 2 of S2 and no other (table I of the paper)."""
+    layer = kerazoo.lenet5().get_layer("c3")
+    x = np.random.default_rng(0).normal(size=(1, 14, 14, 6)).astype("float32")
+    before = np.array(layer(x))
+    x[..., 3] += 1
+    changed = np.any(before != np.array(layer(x)), axis=(0, 1, 2))
+    sees = [3 in sources for sources in layer.connections]
+    assert changed.tolist() == sees
+    assert sum(sees) == 10
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"input_shape": (50, 2), "kernel_size": 5},
+        {"input_shape": (None, 2), "downsampling": "average", "normalization": "layer"},
+        {"activation": "prelu", "normalization": "group", "groups": 4},
+        {"activation": "elu", "normalization": None, "kernel_initializer": "orthogonal"},
+        {"activation": "gelu", "kernel_initializer": "glorot_uniform", "l1": 1e-4, "l2": 1e-3},
+        {"strides": 2, "downsampling": None, "convs_per_stage": (1, 2, 3)},
+        {"spatial_dropout_rate": 0.2, "dropout_rate": 0.3, "kernel_size": (7, 5, 3)},
+    ],
+    ids=str,
+)
+def test_cnn_options_train(options: dict) -> None:
+    model = zoo.fresh("cnn", **options)
+    shape = [16 if size is None else size for size in model.input_shape[1:]]
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(4, *shape)).astype("float32"), random.integers(0, 5, 4)
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+    before = model.get_weights()
+    assert np.isfinite(model.fit(x, y, verbose=0).history["loss"][0])
+    moved = [np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert np.mean(moved) > 0.9
+    assert bool(model.losses) == ("l1" in options)
+
+
+def test_cnn_refuses_groups_that_do_not_divide() -> None:
+    with pytest.raises(ValueError, match="groups must divide"):
+        zoo.fresh("cnn", normalization="group", groups=3)
+
+
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+def test_mlp_options_train(normalization: str | None) -> None:
+    model = zoo.fresh("mlp", normalization=normalization, dropout_rate=0.2, l2=1e-3, activation="prelu")
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+    assert np.isfinite(model.fit(*zoo.batch("mlp"), verbose=0).history["loss"][0])
+    assert model.losses
+
+
+def test_resnet_option_a_drops_pixels_and_adds_zeros() -> None:
+    x = np.random.default_rng(0).normal(size=(1, 9, 9, 16)).astype("float32")
+    for pad, before in (("end", 0), ("both", 8)):
+        model = kerazoo.resnet20((9, 9, 3), pad=pad)
+        layer = model.get_layer("stage2_block1_shortcut_width_to_channels")
+        trunk = keras.Model(model.get_layer("stage1_out").output, layer.output)
+        expected = np.zeros((1, 5, 5, 32), "float32")
+        expected[..., before : before + 16] = x[:, ::2, ::2]
+        assert np.array_equal(np.array(trunk(x)), expected)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (1, 1), (23, 8), (100, 33)])
+@pytest.mark.parametrize(
+    "options", [{}, {"backbone": "resnet20"}, {"backbone": "resnet18"}, {"depth": 1}], ids=str
+)
+def test_unet_takes_any_size(size: tuple[int, int], options: dict) -> None:
+    with zoo.cheap_weights():
+        model = zoo.fresh("unet", input_shape=(*size, 2), **options)
+    assert model.output_shape == (None, *size, 3)
+    assert zoo.outputs(model, np.zeros((1, *size, 2), "float32"))[0].shape == (1, *size, 3)
+    crops = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Cropping2D)]
+    assert bool(crops) == any(edge % multiple for edge in size)
+
+
+@pytest.mark.parametrize(
+    ("size", "depth", "out"), [(572, 4, 388), (188, 4, 4), (570, 4, None), (20, 1, 4), (12, 2, None)]
+)
+def test_unet_valid_sizes(size: int, depth: int, out: int | None) -> None:
+    assert valid_output_size(size, depth) == out
+    with zoo.cheap_weights():
+        if out is None:
+            with pytest.raises(ValueError, match=r"input_shape: .*next size that works is \d+"):
+                zoo.fresh("unet", input_shape=(size, size, 1), padding="valid", depth=depth)
+        else:
+            model = zoo.fresh("unet", input_shape=(size, size, 1), padding="valid", depth=depth)
+            assert model.output_shape == (None, out, out, 3)
+
+
+def test_unet_refuses() -> None:
+    with pytest.raises(ValueError, match="input_shape must be fixed with padding='valid'"):
+        zoo.fresh("unet", input_shape=(None, None, 1), padding="valid")
+    with pytest.raises(ValueError, match="cannot have backbone='resnet18'"):
+        zoo.fresh("unet", padding="valid", backbone="resnet18")
+    with pytest.raises(ValueError, match="backbone 'lenet5' cannot be used"):
+        zoo.fresh("unet", input_shape=(64, 64, 1), backbone="lenet5")
+
+
+def test_unet_activation_follows_the_number_of_classes() -> None:
+    names = {
+        classes: zoo.fresh("unet", num_classes=classes).get_layer("predictions").activation.__name__
+        for classes in (1, 2)
+    }
+    assert names == {1: "sigmoid", 2: "softmax"}
+
+
+def test_unet_with_a_backbone_is_flat_and_saves() -> None:
+    model = kerazoo.unet((32, 32, 3), 2, backbone="resnet20", include_preprocessing=True)
+    assert not any(isinstance(layer, keras.Model) for layer in model.layers)
+    assert set(kerazoo.feature_extractor(model).output) == {"P0", "P1", "P2"}
+    restored = type(model).from_config(model.get_config())
+    assert [layer.name for layer in restored.layers] == [layer.name for layer in model.layers]

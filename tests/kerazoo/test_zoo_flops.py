@@ -1,0 +1,105 @@
+"""FLOPs against published figures and against products written out by hand."""
+
+from __future__ import annotations
+
+import keras
+import pytest
+from keras import layers
+
+import kerazoo
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "gmacs"),
+    # `_ops` of torchvision's weight cards, in units of 10**9 multiply-accumulates
+    [
+        ("resnet18", {}, 1.814),
+        ("resnet34", {}, 3.664),
+        ("resnet50", {"stride_in": "3x3"}, 4.089),
+        ("resnet101", {"stride_in": "3x3"}, 7.801),
+        ("resnet152", {"stride_in": "3x3"}, 11.514),
+    ],
+)
+def test_torchvision(name: str, options: dict, gmacs: float) -> None:
+    import zoo
+
+    with zoo.cheap_weights():
+        assert round(kerazoo.count_flops(kerazoo.create_model(name, **options)) / 2e9, 3) == gmacs
+
+
+def _model(shape: tuple, *stack: layers.Layer) -> keras.Model:
+    inputs = x = keras.Input(shape)
+    for layer in stack:
+        x = layer(x)
+    return keras.Model(inputs, x)
+
+
+@pytest.mark.parametrize(
+    ("shape", "layer", "macs"),
+    [
+        ((8, 8, 3), layers.Conv2D(5, 3), 6 * 6 * 9 * 3 * 5),
+        ((8, 8, 4), layers.Conv2D(6, 3, padding="same", groups=2), 64 * 9 * 2 * 6),
+        ((8, 8, 3), layers.Conv2D(5, 3, strides=2, dilation_rate=1, padding="same"), 16 * 27 * 5),
+        ((9, 2), layers.Conv1D(4, 3), 7 * 3 * 2 * 4),
+        ((4, 4, 4, 2), layers.Conv3D(3, 2), 27 * 8 * 2 * 3),
+        ((8, 8, 3), layers.Conv2DTranspose(5, 2, strides=2), 64 * 4 * 3 * 5),
+        ((8, 8, 3), layers.DepthwiseConv2D(3, padding="same"), 64 * 9 * 3),
+        ((8, 8, 3), layers.SeparableConv2D(5, 3, padding="same"), 64 * (9 * 3 + 3 * 5)),
+        ((7,), layers.Dense(5), 35),
+        ((4, 7), layers.Dense(5), 4 * 35),
+        ((4, 7), layers.EinsumDense("btd,dhe->bthe", (4, 2, 3)), 4 * 7 * 6),
+        ((4, 7), layers.EinsumDense("...d,de->...e", 3), 4 * 7 * 3),
+        ((6, 7), layers.LSTM(5), 6 * 4 * 5 * (7 + 5)),
+        ((6, 7), layers.GRU(5), 6 * 3 * 5 * (7 + 5)),
+        ((6, 7), layers.Bidirectional(layers.SimpleRNN(5)), 2 * 6 * 5 * (7 + 5)),
+        ((6, 8, 8, 2), layers.ConvLSTM2D(3, 3, padding="same"), 6 * 64 * 9 * (2 + 3) * 12),
+        ((6, 7), layers.TimeDistributed(layers.Dense(5)), 6 * 35),
+        ((6, 7), layers.BatchNormalization(), 0),
+        ((6, 7), layers.Dropout(0.5), 0),
+        ((6,), layers.Embedding(10, 4), 0),
+    ],
+)
+def test_by_hand(shape: tuple, layer: layers.Layer, macs: int) -> None:
+    assert kerazoo.count_flops(_model(shape, layer)) == 2 * macs
+
+
+def test_attention() -> None:
+    queries, values = keras.Input((5, 8)), keras.Input((7, 6))
+    out = layers.MultiHeadAttention(2, 3, value_dim=4)(queries, values)
+    macs = 5 * 8 * 6 + 7 * 6 * 6 + 7 * 6 * 8 + 5 * 7 * 6 + 5 * 7 * 8 + 5 * 8 * 8
+    assert kerazoo.count_flops(keras.Model([queries, values], out)) == 2 * macs
+    same = keras.Input((7, 8))
+    plain = layers.Attention()([queries, same])
+    assert kerazoo.count_flops(keras.Model([queries, same], plain)) == 2 * (5 * 7 * 8 * 2)
+
+
+def test_open_sizes_and_shared_layers() -> None:
+    model = kerazoo.resnet20((None, None, 3))
+    assert kerazoo.count_flops(model, (32, 32, 3)) == kerazoo.model_card("resnet20").flops
+    with pytest.raises(ValueError, match="input_shape must give every size"):
+        kerazoo.count_flops(model)
+    a, b, dense = keras.Input((4,)), keras.Input((4,)), layers.Dense(3)
+    assert kerazoo.count_flops(keras.Model([a, b], [dense(a), dense(b)])) == 2 * 24
+    inner = _model((4,), layers.Dense(3))
+    assert kerazoo.count_flops(_model((4,), inner)) == 2 * 12
+
+
+class _Strange(layers.Layer):
+    def build(self, input_shape: tuple) -> None:
+        self.scale = self.add_weight(shape=(input_shape[-1],))
+
+    def call(self, inputs):
+        return inputs * self.scale
+
+
+class _Known(_Strange):
+    def flops(self, input_shapes, output_shape) -> int:
+        return 2 * output_shape[-1]
+
+
+def test_unknown_layers_are_not_counted_as_nothing() -> None:
+    with pytest.raises(ValueError, match=r"does not know layer .* of class _Strange"):
+        kerazoo.count_flops(_model((4,), _Strange()))
+    assert kerazoo.count_flops(_model((4,), _Known())) == 8
+    with pytest.raises(ValueError, match="no functional model"):
+        kerazoo.count_flops(_Strange(name="x"))

@@ -1,0 +1,31 @@
+"""Promise: half precision inside, float32 out, and the global policy left as it was."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import zoo
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", zoo.models())
+def test_mixed_precision(name: str, policy: str) -> None:
+    before = keras.config.dtype_policy()
+    model = zoo.fresh(name, dtype=policy)
+    assert keras.config.dtype_policy() == before
+    assert all(np.dtype(weight.dtype) != np.float16 for weight in model.weights)
+    weighted = [layer for layer in zoo.leaf_layers(model) if layer.weights and layer.name != "predictions"]
+    assert all(layer.compute_dtype == policy.removeprefix("mixed_") for layer in weighted)
+    inputs, _ = zoo.batch(name)
+    zoo.settle(model, inputs)
+    for output in keras.tree.flatten(model(inputs)):
+        assert keras.backend.standardize_dtype(output.dtype) == "float32"
+        assert np.all(np.isfinite(keras.ops.convert_to_numpy(output)))
+
+
+def test_policy_is_restored_after_a_failed_build() -> None:
+    before = keras.config.dtype_policy()
+    with pytest.raises(ValueError, match="num_outputs"):
+        zoo.fresh("mlp", num_outputs=0, dtype="mixed_float16")
+    assert keras.config.dtype_policy() == before

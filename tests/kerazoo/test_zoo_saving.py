@@ -1,0 +1,142 @@
+"""Promise: a saved model answers the same in another process, and weights fit or are refused as a whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import zoo
+
+import kerazoo
+
+# Files of built-in layers must load without kerazoo; the others after `import kerazoo`.
+_RELOAD = """
+import json, pathlib, sys
+import keras, numpy as np
+folder = pathlib.Path(sys.argv[1])
+plan = json.loads((folder / "plan.json").read_text())
+differences = {}
+for name, custom in sorted(plan.items(), key=lambda item: item[1]):
+    if custom:
+        import kerazoo
+    model = keras.models.load_model(folder / f"{name}.keras")
+    with np.load(folder / f"{name}.npz") as data:
+        inputs = {key[3:]: data[key] for key in data if key.startswith("in_")}
+        outputs = [data[key] for key in sorted(data) if key.startswith("out")]
+    found = keras.tree.flatten(model(inputs[""] if list(inputs) == [""] else inputs))
+    differences[name] = max(float(np.abs(np.array(a) - b).max()) for a, b in zip(found, outputs, strict=True))
+    assert custom or "kerazoo" not in sys.modules
+print(json.dumps(differences))
+"""
+
+
+@pytest.fixture(scope="session")
+def reloaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """Saves every model with its outputs and loads all of them in one fresh interpreter."""
+
+    def compute(folder: Path) -> dict[str, float]:
+        for name in kerazoo.list_models():
+            model, (inputs, _) = zoo.built(name), zoo.batch(name)
+            model.save(folder / f"{name}.keras")
+            parts = inputs if isinstance(inputs, dict) else {"": inputs}
+            found = {f"out{i:03d}": output for i, output in enumerate(zoo.outputs(model, inputs))}
+            np.savez(folder / f"{name}.npz", **{f"in_{key}": value for key, value in parts.items()}, **found)
+        plan = {name: kerazoo.model_card(name).custom_objects for name in kerazoo.list_models()}
+        (folder / "plan.json").write_text(json.dumps(plan))
+        return json.loads(zoo.run_python(_RELOAD, str(folder)))
+
+    return zoo.once(tmp_path_factory.getbasetemp(), "reloaded", compute)
+
+
+@pytest.mark.parametrize("name", zoo.models())
+def test_reload_in_a_fresh_interpreter(name: str, reloaded: dict[str, float]) -> None:
+    assert reloaded[name] < 1e-6
+
+
+@pytest.mark.parametrize("order", ["import kerazoo, keras", "import keras, kerazoo"])
+def test_import_order_does_not_matter(order: str, tmp_path: Path) -> None:
+    zoo.built("lenet5").save(tmp_path / "model.keras")
+    code = f"{order}\nimport sys\nprint(keras.models.load_model(sys.argv[1]).name)"
+    assert zoo.run_python(code, str(tmp_path / "model.keras")) == "lenet5"
+
+
+_FAMILIES = {kerazoo.model_card(name).family: name for name in reversed(kerazoo.list_models())}
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [*((name, ".weights.h5") for name in zoo.models()), *((name, ".keras") for name in _FAMILIES.values())],
+)
+def test_weights_round_trip(name: str, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"saved{suffix}"
+    model = zoo.built(name)
+    model.save(path) if suffix == ".keras" else model.save_weights(path)
+    with zoo.cheap_weights():
+        copy = zoo.fresh(name, weights=str(path))
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), copy.get_weights(), strict=True))
+
+
+def test_weights_of_a_trained_model(tmp_path: Path) -> None:
+    """Optimiser and metrics in the file are no weights of the model."""
+    model = zoo.fresh("cnn", dropout_rate=0.5)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    model.fit(*zoo.batch("cnn"), verbose=0)
+    for path in (tmp_path / "a.keras", tmp_path / "a.weights.h5"):
+        model.save(path) if path.suffix == ".keras" else model.save_weights(path)
+        for rate in (0.5, 0.0):
+            copy = zoo.fresh("cnn", weights=path, dropout_rate=rate)
+            assert np.array_equal(copy.get_layer("predictions").kernel, model.get_layer("predictions").kernel)
+
+
+@pytest.mark.parametrize(
+    ("saved", "wanted", "options", "named"),
+    [
+        ("resnet20", "resnet20", {"num_classes": 7}, "predictions"),
+        ("resnet20", "resnet20", {"input_shape": (16, 16, 1)}, "stem_conv"),
+        ("resnet20", "resnet32", {}, "stage"),
+        ("resnet32", "resnet20", {}, "stage"),
+        ("mlp", "mlp", {"hidden_units": (16,)}, "predictions"),
+        ("unet", "unet", {"depth": 3}, "decoder"),
+    ],
+)
+def test_weights_that_do_not_fit(saved: str, wanted: str, options: dict, named: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.weights.h5"
+    zoo.built(saved).save_weights(path)
+    model = zoo.fresh(wanted, **options)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=rf"does not fit .*{named}"):
+        kerazoo.load_weights(model, path)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_weights_with_other_names_do_not_fit(tmp_path: Path) -> None:
+    inputs = keras.Input((12,), name="input")
+    other = keras.Model(inputs, keras.layers.Dense(5, name="somewhere_else")(inputs))
+    other.save_weights(tmp_path / "a.weights.h5")
+    with pytest.raises(ValueError, match="somewhere_else"):
+        zoo.fresh("mlp", hidden_units=(), weights=tmp_path / "a.weights.h5")
+
+
+def test_weights_file_that_is_none(tmp_path: Path) -> None:
+    model = zoo.fresh("mlp")
+    for name, content in (("a.weights.h5", b"no HDF5"), ("a.keras", b"no archive")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match="no readable weights file"):
+            kerazoo.load_weights(model, tmp_path / name)
+    with pytest.raises(FileNotFoundError, match="no file"):
+        kerazoo.load_weights(model, tmp_path / "missing.keras")
+    (tmp_path / "a.h5").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"must be a \.weights\.h5 or \.keras file"):
+        kerazoo.load_weights(model, tmp_path / "a.h5")
+
+
+def test_load_model(tmp_path: Path) -> None:
+    zoo.built("perceptron").save(tmp_path / "a.keras")
+    assert type(kerazoo.load_model(tmp_path / "a.keras")).__name__ == "Perceptron"
+    with pytest.raises(FileNotFoundError, match=r"missing\.keras"):
+        kerazoo.load_model(tmp_path / "missing.keras")
+    with pytest.raises(ValueError, match=r"ends in \.keras"):
+        kerazoo.load_model(__file__)

@@ -1,0 +1,76 @@
+"""Promise: every trainable weight is reached by training, and one step changes loss and statistics."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import zoo
+
+import kerazoo
+
+
+def _compiled(name: str) -> keras.Model:
+    model = zoo.fresh(name)
+    model.compile(
+        keras.optimizers.SGD(1e-4),
+        loss=kerazoo.model_card(name).sample.loss,
+        jit_compile=False,
+        run_eagerly=True,
+    )
+    return model
+
+
+@pytest.mark.parametrize("name", zoo.models(lambda card: not card.rule_trained))
+def test_every_trainable_weight_has_a_gradient(name: str) -> None:
+    model = _compiled(name)
+    x, y = zoo.batch(name)
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(x=x, y=y, y_pred=model(x, training=True), training=True)
+    gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+    excused = zoo.normalized_biases(model)
+    missing = [w.path for w, g in zip(model.trainable_weights, gradients, strict=True) if g is None]
+    zero = [
+        weight.path
+        for weight, gradient in zip(model.trainable_weights, gradients, strict=True)
+        if gradient is not None and id(weight) not in excused and not np.any(np.array(gradient))
+    ]
+    assert not missing
+    assert not zero
+
+
+@pytest.mark.parametrize("name", zoo.models(lambda card: card.rule_trained))
+def test_own_rule_moves_every_weight(name: str) -> None:
+    model = _compiled(name)
+    before = model.get_weights()
+    model.train_on_batch(*zoo.batch(name))
+    assert all(np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("name", zoo.models())
+def test_one_step_changes_loss_and_statistics(name: str) -> None:
+    model = _compiled(name)
+    x, y = zoo.batch(name)
+    zoo.settle(model, zoo.batch(name, seed=1)[0])
+    statistics = [
+        weight
+        for layer in zoo.leaf_layers(model)
+        if isinstance(layer, keras.layers.BatchNormalization)
+        for weight in (layer.moving_mean, layer.moving_variance)
+    ]
+    frozen = [zoo.value(w) for w in model.non_trainable_weights if not any(w is s for s in statistics)]
+    before = [zoo.value(weight) for weight in statistics]
+    loss = model.evaluate(x, y, verbose=0, return_dict=True)["loss"]
+    model.fit(x, y, epochs=1, batch_size=len(keras.tree.flatten(x)[0]), verbose=0)
+    after = model.evaluate(x, y, verbose=0, return_dict=True)["loss"]
+    assert np.isfinite(loss)
+    assert np.isfinite(after)
+    assert loss != after
+    assert all(np.any(old != zoo.value(new)) for old, new in zip(before, statistics, strict=True))
+    kept = [w for w in model.non_trainable_weights if not any(w is s for s in statistics)]
+    assert all(
+        np.array_equal(old, zoo.value(new))
+        for old, new in zip(frozen, kept, strict=True)
+        if "seed" not in new.path
+    )

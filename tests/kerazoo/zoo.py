@@ -1,0 +1,184 @@
+"""What the tests of the catalogue share: models by promise, built models, sample batches, fresh interpreters.
+
+A newly registered model needs no new test: its card says its kind, a small configuration and a sample batch,
+and the promises it has to keep follow from these.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import kerazoo
+from kerazoo.card import ModelCard, Tensor
+
+ROOT = Path(__file__).parents[2]
+IMAGE_KINDS = ("image_classifier", "dense_prediction", "image_to_image")
+
+
+def models(promise: Callable[[ModelCard], Any] = lambda card: True) -> list[str]:
+    """Returns the models that give a promise; the others are not collected."""
+    return [name for name in kerazoo.list_models() if promise(kerazoo.model_card(name))]
+
+
+def fresh(name: str, **options: Any) -> keras.Model:
+    """Builds a model with its card's test configuration, the same weights every time."""
+    keras.utils.set_random_seed(0)
+    return kerazoo.create_model(name, **{**kerazoo.model_card(name).test_config, **options})
+
+
+@functools.cache
+def built(name: str) -> keras.Model:
+    """Returns a shared model with perturbed weights and settled statistics. Do not change it."""
+    model = fresh(name)
+    perturb(model)
+    settle(model, batch(name)[0])
+    return model
+
+
+@contextmanager
+def cheap_weights() -> Iterator[None]:
+    """Initialises weights with zeros, for tests that only look at shapes."""
+    original = keras.layers.Layer.add_weight
+
+    def add_weight(self: Any, shape: Any = None, initializer: Any = None, **options: Any) -> Any:
+        return original(self, shape=shape, initializer="zeros", **options)
+
+    keras.layers.Layer.add_weight = add_weight
+    try:
+        yield
+    finally:
+        keras.layers.Layer.add_weight = original
+
+
+def value(weight: keras.Variable) -> np.ndarray:
+    """Returns the value of a weight."""
+    return keras.ops.convert_to_numpy(weight)
+
+
+def perturb(model: keras.Model, seed: int = 1) -> None:
+    """Moves every weight, so that a zero or a one that was put back is seen. Variances stay positive."""
+    random = np.random.default_rng(seed)
+    for weight in model.weights:
+        before = value(weight)
+        if np.issubdtype(before.dtype, np.floating):
+            moved = before * random.uniform(0.9, 1.1, before.shape)
+            weight.assign(
+                moved if "variance" in weight.path else moved + random.normal(0, 0.02, before.shape)
+            )
+
+
+def settle(model: keras.Model, inputs: Any) -> None:
+    """Gives batch normalisation the statistics of some inputs.
+
+    With those it starts from, the signal of a deep residual network doubles in every block and leaves the
+    range of float32; no test of outputs would mean anything.
+    """
+    norms = [layer for layer in leaf_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    if norms:
+        model(inputs, training=True)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
+
+
+def _draw(tensor: Tensor | Mapping[str, Tensor] | None, count: int, random: np.random.Generator) -> Any:
+    if tensor is None:
+        return None
+    if isinstance(tensor, Mapping):
+        return {name: _draw(part, count, random) for name, part in tensor.items()}
+    shape = (count, *tensor.shape)
+    if np.issubdtype(np.dtype(tensor.dtype), np.integer):
+        return random.integers(int(tensor.low), int(tensor.high), shape).astype(tensor.dtype)
+    return random.uniform(tensor.low, tensor.high, shape).astype(tensor.dtype)
+
+
+def batch(name: str, seed: int = 0, count: int | None = None) -> tuple[Any, Any]:
+    """Draws inputs and targets for `fresh(name)`."""
+    sample, random = kerazoo.model_card(name).sample, np.random.default_rng(seed)
+    count = count or sample.batch_size
+    return _draw(sample.inputs, count, random), _draw(sample.targets, count, random)
+
+
+def outputs(model: keras.Model, inputs: Any, training: bool = False) -> list[np.ndarray]:
+    """Runs a model once and returns all its outputs."""
+    return [keras.ops.convert_to_numpy(y) for y in keras.tree.flatten(model(inputs, training=training))]
+
+
+def leaf_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Returns every layer, those of models inside a model included."""
+    found = []
+    for layer in model.layers:
+        found += leaf_layers(layer) if isinstance(layer, keras.Model) else [layer]
+    return found
+
+
+def normalized_biases(model: keras.Model) -> set[int]:
+    """Returns the ids of biases that a normalisation takes away: their gradient is zero up to rounding."""
+    from kerazoo import _graph
+
+    norms = (
+        keras.layers.BatchNormalization,
+        keras.layers.LayerNormalization,
+        keras.layers.GroupNormalization,
+    )
+    producers = {id(out): node.operation for node in _graph.nodes(model) for out in node.outputs}
+    return {
+        id(producers[id(tensor)].bias)
+        for node in _graph.nodes(model)
+        if isinstance(node.operation, norms)
+        for tensor in node.arguments.keras_tensors
+        if getattr(producers[id(tensor)], "bias", None) is not None
+    }
+
+
+def run_python(code: str, *arguments: str) -> str:
+    """Runs code in a fresh interpreter and returns what it printed last."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.strip().splitlines()[-1]
+
+
+def once(folder: Path, name: str, compute: Callable[[Path], Any]) -> Any:
+    """Computes something once for all test processes of this run.
+
+    Args:
+        folder: A folder that belongs to one process; its parent is shared where there are several.
+        name: Name of the result.
+        compute: Called with a folder to work in; returns something for JSON.
+    """
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    place, result = shared / name, shared / f"{name}.json"
+    try:
+        place.mkdir()
+    except FileExistsError:
+        for _ in range(3000):
+            if result.exists():
+                return json.loads(result.read_text())
+            time.sleep(0.1)
+        raise TimeoutError(f"{name} was not computed by the other test process") from None
+    partial = place / "result.json"
+    try:
+        partial.write_text(json.dumps(compute(place)))
+    except BaseException:
+        partial.write_text("{}")
+        raise
+    finally:
+        partial.rename(result)
+    return json.loads(result.read_text())
