@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 CLASS_FILE = "classes.txt"
 MOST_CLASSES = 64
+BINARY = {0: 0, 1: 1, 255: 1}  # two classes drawn in black and white are the same two classes
 _MASK_ENDING = re.compile(r"[_\-. ](masks?|labels?|seg)$", re.IGNORECASE)
 
 
@@ -290,9 +291,8 @@ def mask_classes(
     """
     found = sorted({int(value) for mask in values for value in mask})
     if classes is not None:
-        # Two classes drawn in black and white are the same two classes.
-        white = list(classes) == [0, 1] and set(found) <= {0, 255}
-        meaning = {0: 0, 255: 1} if white else {value: index for index, value in enumerate(classes)}
+        binary = list(classes) == [0, 1] and _all_binary(values)
+        meaning = BINARY if binary else {value: index for index, value in enumerate(classes)}
         _refuse_outside(values, names, meaning, f"{CLASS_FILE} names {_ranges(list(classes))}")
         return tuple(classes.values()), meaning
     if len(found) < 2:
@@ -300,8 +300,8 @@ def mask_classes(
             f"All masks hold one value only ({found[0]}); a segmentation needs a background and at least one "
             "class."
         )
-    if set(found) <= {0, 1} or set(found) <= {0, 255}:
-        return ("background", "foreground"), {found[0]: 0, found[1]: 1}
+    if _all_binary(values):
+        return ("background", "foreground"), BINARY
     rule = f"without a file {CLASS_FILE} masks hold 0/1, 0/255 or class numbers from 0 without gaps"
     _refuse_outside(values, names, _usual_values(values, found), rule)
     if len(found) > MOST_CLASSES:
@@ -310,6 +310,11 @@ def mask_classes(
             f"if they are classes, name them in a file {CLASS_FILE}."
         )
     return ("background", *(f"class {value}" for value in found[1:])), {value: value for value in found}
+
+
+def _all_binary(values: Sequence[np.ndarray]) -> bool:
+    """Returns whether each mask is 0/1 or 0/255; two programs may have drawn the masks of one folder."""
+    return all(set(mask.tolist()) <= {0, 1} or set(mask.tolist()) <= {0, 255} for mask in values)
 
 
 def _usual_values(values: Sequence[np.ndarray], found: Sequence[int]) -> set[int]:

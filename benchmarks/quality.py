@@ -1,0 +1,97 @@
+"""Quality of an application over several seeds, its baseline beside it on the very same splits.
+
+usage: python -m benchmarks.quality TASK [--seeds 5] [--option value ...]
+
+Every seed is a whole run of `kerazoo train TASK --seed N`. The figures go to `benchmarks/results/quality_TASK.json`
+after each seed, so an interrupted measurement goes on with the next one; other options begin a new file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def measure(task: str, seeds: int, words: list[str]) -> dict[str, Any]:
+    """Trains `task` once per seed and returns all figures; finished seeds of an earlier call are kept."""
+    from applications.core.config import from_dict, parse_arguments, to_dict
+    from applications.core.registry import application_class
+    from applications.core.run_directory import environment, write_atomically
+    from applications.core.training import start
+
+    cls = application_class(task)
+    values, rest = parse_arguments(cls, words)
+    if rest:
+        raise SystemExit(f"unexpected word {rest[0]!r}")
+    file = RESULTS / f"quality_{task}.json"
+    options = to_dict(from_dict(cls, values))
+    for changing in ("seed", "out", "name"):
+        options.pop(changing)
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    rows = known["seeds"] if known.get("options") == options else []
+    for seed in range(seeds):
+        if any(row["seed"] == seed for row in rows):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            run = start(from_dict(cls, {**values, "seed": seed, "out": folder, "tensorboard": False}))
+            metrics = run.read_json("metrics.json")
+        rows.append({
+            "seed": seed, "test": metrics["test"], "baseline": metrics["baseline"],
+            "training_seconds": metrics["training_seconds"], "epochs": metrics["epochs"],
+        })
+        about = environment()
+        content = {
+            "task": task, "model": options["model"], "data": options["data"], "headline": metrics["headline"],
+            "baseline_name": metrics["baseline_name"], "params": metrics["params"], "options": options,
+            "packages": about["packages"], "cores": len(os.sched_getaffinity(0)), "seeds": rows,
+        }
+        content["summary"] = summary(content)
+        write_atomically(file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def summary(content: dict[str, Any]) -> dict[str, Any]:
+    """Returns mean, spread (standard deviation) and worst seed of the headline, for model and baseline."""
+    name = content["headline"]
+
+    def line(key: str) -> dict[str, float]:
+        values = [row[key][name] for row in content["seeds"] if name in row[key]]
+        if not values:
+            return {}
+        spread = statistics.stdev(values) if len(values) > 1 else 0.0
+        return {"mean": statistics.mean(values), "spread": spread, "worst": min(values)}
+
+    seconds = [row["training_seconds"] for row in content["seeds"]]
+    return {"model": line("test"), "baseline": line("baseline"), "median_training_seconds": statistics.median(seconds)}
+
+
+def describe(content: dict[str, Any]) -> str:
+    """Returns a few lines about a measurement for a reader."""
+    name, figures = content["headline"], content["summary"]
+    lines = [f"{content['task']}: {content['model']} on {content['data']}, {len(content['seeds'])} seeds"]
+    for label, key in ((content["model"], "model"), (content["baseline_name"], "baseline")):
+        if figures[key]:
+            numbers = figures[key]
+            lines.append(f"  {name} {numbers['mean']:.4f} +- {numbers['spread']:.4f}, worst {numbers['worst']:.4f}: {label}")
+    lines.append(f"  median training time {figures['median_training_seconds']:.0f} s")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task")
+    parser.add_argument("--seeds", type=int, default=5)
+    known, words = parser.parse_known_args()
+    print(describe(measure(known.task, known.seeds, words)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
