@@ -11,7 +11,17 @@ from applications.core.errors import UserError, nearest
 
 # Shown first and in this order; verbs of other packages follow.
 ORDER = (
-    "quickstart", "train", "resume", "evaluate", "predict", "export", "report", "tune", "models", "card", "doctor",
+    "quickstart",
+    "train",
+    "resume",
+    "evaluate",
+    "predict",
+    "export",
+    "report",
+    "tune",
+    "models",
+    "card",
+    "doctor",
 )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from applications.core.errors import UserError, nearest
@@ -27,8 +26,11 @@ class Parser(argparse.ArgumentParser):
 
 def _parser(verb: str, description: str, usage: str | None = None) -> Parser:
     return Parser(
-        prog=f"kerazoo {verb}", usage=usage, description=textwrap.dedent(description),
-        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+        prog=f"kerazoo {verb}",
+        usage=usage,
+        description=textwrap.dedent(description),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
 
 
@@ -103,16 +105,35 @@ def _tasks_help() -> str:
     from applications.core.registry import applications
 
     lines = [f"  {name:<24} {point.load().summary}" for name, point in applications().items()]
-    return "\n".join(["usage: kerazoo train TASK [--option value ...]", "", "tasks:", *lines, "",
-                      "`kerazoo train TASK --help` lists the options of a task."])
+    return "\n".join(
+        [
+            "usage: kerazoo train TASK [--option value ...]",
+            "",
+            "tasks:",
+            *lines,
+            "",
+            "`kerazoo train TASK --help` lists the options of a task.",
+        ]
+    )
 
 
 def _options_help(cls: type[Application]) -> str:
     """Returns all options of a task, those everybody uses first."""
     from applications.core.config import describe, type_name
 
-    common = ("data", "model", "epochs", "batch_size", "learning_rate", "optimizer", "schedule", "seed", "strategy",
-              "precision", "out")
+    common = (
+        "data",
+        "model",
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "optimizer",
+        "schedule",
+        "seed",
+        "strategy",
+        "precision",
+        "out",
+    )
     described = {entry.path: entry for entry in describe(cls)}
 
     def lines(paths: list[str]) -> list[str]:
@@ -121,8 +142,9 @@ def _options_help(cls: type[Application]) -> str:
             entry = described[path]
             default = "none" if entry.default is None else entry.default
             found.append(f"  --{path.replace('_', '-')} ({type_name(entry.type)})")
-            found += textwrap.wrap(f"{entry.help} Default: {default!s}.", 100, initial_indent=" " * 6,
-                                   subsequent_indent=" " * 6)
+            found += textwrap.wrap(
+                f"{entry.help} Default: {default!s}.", 100, initial_indent=" " * 6, subsequent_indent=" " * 6
+            )
         return found
 
     flat = [path for path in described if path not in common and "." not in path]
@@ -183,8 +205,12 @@ def predict(arguments: list[str]) -> int:
     parser.add_argument("run", help="run directory")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="image file or folder")
     parser.add_argument("-o", "--out", required=True, help="folder for the predictions")
-    parser.add_argument("--on-bad-file", choices=("error", "skip"), default="error",
-                        help="unreadable files: end with a message, or go on without")
+    parser.add_argument(
+        "--on-bad-file",
+        choices=("error", "skip"),
+        default="error",
+        help="unreadable files: end with a message, or go on without",
+    )
     options = parser.parse_args(arguments)
     from applications.core.evaluation import predict_files
 
@@ -196,7 +222,8 @@ def predict(arguments: list[str]) -> int:
 def export(arguments: list[str]) -> int:
     """Export a finished run and check the file: `kerazoo export RUN --format litert`."""
     parser = _parser(
-        "export", "Exports the model of a run, runs the file in its real runtime and compares it with the model."
+        "export",
+        "Exports the model of a run, runs the file in its real runtime and compares it with the model.",
     )
     parser.add_argument("run", help="run directory")
     parser.add_argument("--format", required=True, help="saved_model, litert or onnx")
@@ -206,8 +233,10 @@ def export(arguments: list[str]) -> int:
     from applications.core.evaluation import export_run
 
     path, report = export_run(options.run, options.format, options.out, options.overwrite)
-    print(f"{path}: {report.bytes / 1e6:.2f} MB, largest difference {report.max_abs_diff:.2e}, "
-          f"same decision for {report.agreement:.1%} of the samples")
+    decisions = "" if report.agreement is None else f", same decision for {report.agreement:.1%} of the samples"
+    print(f"{path}: {report.bytes / 1e6:.2f} MB, largest difference {report.max_abs_diff:.2e}{decisions}")
+    for note in report.notes:
+        print(f"note: {note}")
     return 0
 
 
@@ -250,7 +279,9 @@ def models(arguments: list[str]) -> int:
 
     tasks = sorted({kerazoo.model_card(name).task for name in kerazoo.list_models()})
     if options.task is not None and options.task not in tasks:
-        raise UserError(f"No model is for {options.task!r}; tasks are {', '.join(tasks)}.{nearest(options.task, tasks)}")
+        raise UserError(
+            f"No model is for {options.task!r}; tasks are {', '.join(tasks)}.{nearest(options.task, tasks)}"
+        )
     names = kerazoo.list_models(options.pattern, task=options.task)
     if not names:
         everything = kerazoo.list_models()
@@ -291,8 +322,10 @@ def card(arguments: list[str]) -> int:
     for label, text in rows.items():
         if text:
             print(textwrap.fill(str(text), 110, initial_indent=f"  {label:<11} ", subsequent_indent=" " * 14))
-    print("  arguments   " + "\n              ".join(
-        f"{name}={value!r}" for name, value in builder_parameters(options.model).items()))
+    print(
+        "  arguments   "
+        + "\n              ".join(f"{name}={value!r}" for name, value in builder_parameters(options.model).items())
+    )
     for label, sentences in (("deviations", found.deviations), ("elsewhere", found.unlike_default)):
         for number, sentence in enumerate(sentences):
             head = label if number == 0 else ""

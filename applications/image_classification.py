@@ -50,7 +50,9 @@ class ImageClassification(Application):
     epochs: int = option(40, "Passes over the training data.", minimum=1)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
     image_size: int | None = option(
-        None, "Height and width all images are resized to; none: their common size, or about their median.", minimum=1
+        None,
+        "Height and width all images are resized to; none: their common size, or about their median.",
+        minimum=1,
     )
     augment: ImageAugmentation = group(ImageAugmentation, "Random changes of the training images.")
 
@@ -94,9 +96,7 @@ class ImageClassification(Application):
 
     def build(self, datasets: Datasets, dtype: str | None = None) -> keras.Model:
         shape = tuple(int(n) for n in datasets.images.max_shape)
-        return self.create(
-            shape, datasets.num_classes, include_preprocessing=standardisation(datasets), dtype=dtype
-        )
+        return self.create(shape, datasets.num_classes, include_preprocessing=standardisation(datasets), dtype=dtype)
 
     @property
     def _loss_name(self) -> str:
@@ -117,7 +117,14 @@ class ImageClassification(Application):
         probabilities = predict_array(model, images)
         metrics, table = classification_metrics(labels, probabilities, datasets.class_names)
         figures = _figures(images, labels, probabilities, datasets)
-        return Result(metrics=metrics, baseline={}, baseline_name="", headline="accuracy", tables=[table], figures=figures)
+        return Result(
+            metrics=metrics,
+            baseline={},
+            baseline_name="",
+            headline="accuracy",
+            tables=[table],
+            figures=figures,
+        )
 
     def baseline(self, datasets: Datasets) -> tuple[str, dict[str, float]]:
         """A support vector machine on 8 x 8 grey thumbnails with pixels scaled to 0...16."""
@@ -168,7 +175,7 @@ class ImageClassification(Application):
             labels=datasets.class_names,
             signature={
                 "input": f"images, float32, (batch, {', '.join(map(str, samples.shape[1:]))}), "
-                         f"pixels from {low:g} to {high:g}",
+                f"pixels from {low:g} to {high:g}",
                 "output": f"probabilities, float32, (batch, {datasets.num_classes}), in the order of labels.txt",
             },
         )
@@ -191,7 +198,11 @@ def standardisation(datasets: Datasets) -> tuple[float, float]:
     total, total_square, count = 0.0, 0.0, 0
     for index in datasets.split["train"]:
         image = np.asarray(datasets.images[index], np.float64)
-        total, total_square, count = total + image.sum(), total_square + np.square(image).sum(), count + image.size
+        total, total_square, count = (
+            total + image.sum(),
+            total_square + np.square(image).sum(),
+            count + image.size,
+        )
     mean = total / count
     deviation = max(total_square / count - mean**2, 0.0) ** 0.5
     scale = 1.0 / (deviation or 1.0)
@@ -251,9 +262,7 @@ def classification_metrics(
     return metrics, Table("Precision, recall and F1 per class", ("class", "precision", "recall", "F1", "images"), rows)
 
 
-def _figures(
-    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, datasets: Datasets
-) -> list[Figure]:
+def _figures(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, datasets: Datasets) -> list[Figure]:
     import numpy as np
     from sklearn.metrics import confusion_matrix
 
@@ -276,7 +285,8 @@ def _figures(
     return [
         Figure("confusion_matrix", "Confusion matrix of the test split", figures.confusion_matrix(matrix, names)),
         Figure(
-            "predictions", "Sample predictions, errors first",
+            "predictions",
+            "Sample predictions, errors first",
             figures.image_grid([images[i] for i in shown], titles, list(predicted[shown] == labels[shown])),
         ),
     ]

@@ -36,8 +36,16 @@ def run_quickstart(out: str = "runs") -> list[RunDirectory]:
         print(f"exported {path} ({parity.bytes / 1e6:.2f} MB), largest difference {parity.max_abs_diff:.1e}")
         metrics = run.read_json("metrics.json")
         headline = metrics["headline"]
-        rows.append((application.task, headline, metrics["test"][headline], metrics["baseline"].get(headline),
-                     metrics["baseline_name"], parity))
+        rows.append(
+            (
+                application.task,
+                headline,
+                metrics["test"][headline],
+                metrics["baseline"].get(headline),
+                metrics["baseline_name"],
+                parity,
+            )
+        )
         runs.append(run)
     print(f"\n== Done in {time.monotonic() - began:.0f} s ==")
     for task, headline, value, beside, name, parity in rows:

@@ -38,7 +38,9 @@ class SegmentationAugmentation(ImageAugmentation):
     rotation: float = option(0.0, "Largest rotation in degrees, either way.", minimum=0, maximum=180)
     zoom: float = option(0.0, "Largest relative change of size.", minimum=0, maximum=0.9)
     quarter_turns: bool = option(True, "Turn by 0, 90, 180 or 270 degrees.")
-    shift: float = option(0.0, "Largest shift as a fraction of the crop; crops already lie at random.", minimum=0, maximum=1)
+    shift: float = option(
+        0.0, "Largest shift as a fraction of the crop; crops already lie at random.", minimum=0, maximum=1
+    )
     horizontal_flip: bool = option(True, "Mirror left and right in half of the cases.")
     vertical_flip: bool = option(True, "Mirror top and bottom in half of the cases.")
 
@@ -63,7 +65,8 @@ class SemanticSegmentation(Application):
     data: str = option("nuclei", "`nuclei`, `tfds:NAME`, or a folder with images/ and masks/.")
     model: str = option("unet", "Dense-prediction model of the catalogue.")
     model_options: dict[str, Any] = option(
-        {"filters": 16, "depth": 3, "normalization": "batch"}, "Arguments of the builder; the default is laptop-sized."
+        {"filters": 16, "depth": 3, "normalization": "batch"},
+        "Arguments of the builder; the default is laptop-sized.",
     )
     epochs: int = option(20, "Passes over the training data.", minimum=1)
     batch_size: int = option(8, "Crops per step, over all devices together.", minimum=1)
@@ -141,8 +144,10 @@ class SemanticSegmentation(Application):
         from applications.image_classification import standardisation
 
         return self.create(
-            (None, None, datasets.channels), datasets.num_classes,
-            include_preprocessing=standardisation(datasets), dtype=dtype,
+            (None, None, datasets.channels),
+            datasets.num_classes,
+            include_preprocessing=standardisation(datasets),
+            dtype=dtype,
         )
 
     def compile(self, model: keras.Model, optimizer: keras.Optimizer, **execution: Any) -> None:
@@ -152,11 +157,12 @@ class SemanticSegmentation(Application):
 
         num_classes = model.output_shape[-1]
         mean_iou = keras.metrics.MeanIoU(
-            num_classes, sparse_y_true=wants_class_numbers(self._loss_name), sparse_y_pred=False, name="mean_iou"
+            num_classes,
+            sparse_y_true=wants_class_numbers(self._loss_name),
+            sparse_y_pred=False,
+            name="mean_iou",
         )
-        model.compile(
-            optimizer=optimizer, loss=make_loss(self._loss_name), metrics=["accuracy", mean_iou], **execution
-        )
+        model.compile(optimizer=optimizer, loss=make_loss(self._loss_name), metrics=["accuracy", mean_iou], **execution)
 
     def report(self, model: keras.Model, datasets: Datasets) -> Result:
         from applications.core.report import Result, Table
@@ -168,13 +174,23 @@ class SemanticSegmentation(Application):
         truths = [datasets.masks[i][..., 0] for i in test]
         counts = confusion(truths, predictions, datasets.num_classes)
         iou, dice, precision, recall = overlap_scores(counts)
-        rows = list(zip(datasets.class_names, *([float(v) for v in s] for s in (iou, dice, precision, recall)),
-                        (int(n) for n in counts.sum(axis=1)), strict=True))
+        rows = list(
+            zip(
+                datasets.class_names,
+                *([float(v) for v in s] for s in (iou, dice, precision, recall)),
+                (int(n) for n in counts.sum(axis=1)),
+                strict=True,
+            )
+        )
         table = Table("Overlap per class", ("class", "IoU", "Dice", "precision", "recall", "pixels"), rows)
         figures = _figures(datasets, test, truths, predictions, counts)
         return Result(
-            metrics=segmentation_metrics(counts), baseline={}, baseline_name="", headline="foreground_iou",
-            tables=[table], figures=figures,
+            metrics=segmentation_metrics(counts),
+            baseline={},
+            baseline_name="",
+            headline="foreground_iou",
+            tables=[table],
+            figures=figures,
         )
 
     def baseline(self, datasets: Datasets) -> tuple[str, dict[str, float]]:
@@ -215,7 +231,10 @@ class SemanticSegmentation(Application):
             stem = prediction.file.stem
             number = sum(path.name.startswith(f"{stem}_mask") for path in written)
             stem = f"{stem}-{number + 1}" if number else stem  # files of one name in different folders
-            for suffix, picture in (("mask", prediction.mask), ("overlay", overlay(prediction.image, prediction.mask))):
+            for suffix, picture in (
+                ("mask", prediction.mask),
+                ("overlay", overlay(prediction.image, prediction.mask)),
+            ):
                 buffer = io.BytesIO()
                 Image.fromarray(picture).save(buffer, format="PNG")
                 write_atomically(folder / f"{stem}_{suffix}.png", buffer.getvalue())
@@ -236,9 +255,9 @@ class SemanticSegmentation(Application):
             labels=datasets.class_names,
             signature={
                 "input": f"images, float32, (batch, height, width, {datasets.channels}), pixels from {low:g} to "
-                         f"{high:g}",
+                f"{high:g}",
                 "output": f"probabilities, float32, (batch, height, width, {datasets.num_classes}), in the order of "
-                          "labels.txt",
+                "labels.txt",
             },
         )
 
@@ -293,7 +312,9 @@ def at_least(image: Any, size: int) -> Any:
 
         channels = image.shape[-1]
         (image,) = tf.while_loop(
-            lambda image: tf.reduce_any(tf.shape(image)[:2] < size), grow, (image,),
+            lambda image: tf.reduce_any(tf.shape(image)[:2] < size),
+            grow,
+            (image,),
             shape_invariants=(tf.TensorShape([None, None, channels]),),
         )
         return image
@@ -414,7 +435,10 @@ def foreground_is_bright(datasets: Datasets) -> bool:
     assert datasets.masks is not None
     balance = 0.0
     for index in datasets.split["train"]:
-        image, mask = np.asarray(datasets.images[index], np.float32).mean(axis=2), datasets.masks[index][..., 0]
+        image, mask = (
+            np.asarray(datasets.images[index], np.float32).mean(axis=2),
+            datasets.masks[index][..., 0],
+        )
         if mask.any() and not mask.all():
             balance += float(image[mask > 0].mean() - image[mask == 0].mean())
     return balance >= 0
@@ -442,21 +466,22 @@ def pixel_classifier(datasets: Datasets, pixels: int = 20_000) -> Callable[[np.n
     return classify
 
 
-def _figures(
-    datasets: Datasets, test: np.ndarray, truths: list, predictions: list, counts: np.ndarray
-) -> list[Figure]:
+def _figures(datasets: Datasets, test: np.ndarray, truths: list, predictions: list, counts: np.ndarray) -> list[Figure]:
     from applications.core import figures
     from applications.core.report import Figure
 
     shown = range(min(4, len(test)))
     panels = figures.segmentation_panels(
-        [datasets.images[test[i]] for i in shown], [truths[i] for i in shown], [predictions[i] for i in shown],
+        [datasets.images[test[i]] for i in shown],
+        [truths[i] for i in shown],
+        [predictions[i] for i in shown],
         datasets.class_names,
     )
     return [
         Figure("predictions", "Test images, truth, prediction and errors", panels),
         Figure(
-            "confusion_matrix", "Confusion matrix of the test pixels",
+            "confusion_matrix",
+            "Confusion matrix of the test pixels",
             figures.confusion_matrix(counts, datasets.class_names),
         ),
     ]

@@ -43,15 +43,27 @@ def measure(task: str, seeds: int, words: list[str]) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             run = start(from_dict(cls, {**values, "seed": seed, "out": folder, "tensorboard": False}))
             metrics = run.read_json("metrics.json")
-        rows.append({
-            "seed": seed, "test": metrics["test"], "baseline": metrics["baseline"],
-            "training_seconds": metrics["training_seconds"], "epochs": metrics["epochs"],
-        })
+        rows.append(
+            {
+                "seed": seed,
+                "test": metrics["test"],
+                "baseline": metrics["baseline"],
+                "training_seconds": metrics["training_seconds"],
+                "epochs": metrics["epochs"],
+            }
+        )
         about = environment()
         content = {
-            "task": task, "model": options["model"], "data": options["data"], "headline": metrics["headline"],
-            "baseline_name": metrics["baseline_name"], "params": metrics["params"], "options": options,
-            "packages": about["packages"], "cores": len(os.sched_getaffinity(0)), "seeds": rows,
+            "task": task,
+            "model": options["model"],
+            "data": options["data"],
+            "headline": metrics["headline"],
+            "baseline_name": metrics["baseline_name"],
+            "params": metrics["params"],
+            "options": options,
+            "packages": about["packages"],
+            "cores": len(os.sched_getaffinity(0)),
+            "seeds": rows,
         }
         content["summary"] = summary(content)
         write_atomically(file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
@@ -70,7 +82,11 @@ def summary(content: dict[str, Any]) -> dict[str, Any]:
         return {"mean": statistics.mean(values), "spread": spread, "worst": min(values)}
 
     seconds = [row["training_seconds"] for row in content["seeds"]]
-    return {"model": line("test"), "baseline": line("baseline"), "median_training_seconds": statistics.median(seconds)}
+    return {
+        "model": line("test"),
+        "baseline": line("baseline"),
+        "median_training_seconds": statistics.median(seconds),
+    }
 
 
 def describe(content: dict[str, Any]) -> str:
@@ -80,7 +96,9 @@ def describe(content: dict[str, Any]) -> str:
     for label, key in ((content["model"], "model"), (content["baseline_name"], "baseline")):
         if figures[key]:
             numbers = figures[key]
-            lines.append(f"  {name} {numbers['mean']:.4f} +- {numbers['spread']:.4f}, worst {numbers['worst']:.4f}: {label}")
+            lines.append(
+                f"  {name} {numbers['mean']:.4f} +- {numbers['spread']:.4f}, worst {numbers['worst']:.4f}: {label}"
+            )
     lines.append(f"  median training time {figures['median_training_seconds']:.0f} s")
     return "\n".join(lines)
 

@@ -37,7 +37,9 @@ class Split:
     """How samples are divided where the data come without a division of their own."""
 
     train: float = option(0.7, "Fraction for training.", minimum=0, maximum=1)
-    val: float = option(0.15, "Fraction for validation (early stopping, choice of the best epoch).", minimum=0, maximum=1)
+    val: float = option(
+        0.15, "Fraction for validation (early stopping, choice of the best epoch).", minimum=0, maximum=1
+    )
     test: float = option(0.15, "Fraction for the one test at the end.", minimum=0, maximum=1)
     seed: int | None = option(None, "Seed of the division; none: the run's seed.")
 
@@ -74,7 +76,14 @@ class Application:
     kinds: ClassVar[tuple[str, ...]] = ()
     monitor: ClassVar[tuple[str, str]] = ("val_loss", "min")
     reserved_options: ClassVar[tuple[str, ...]] = (
-        "input_shape", "num_classes", "num_outputs", "weights", "dtype", "name", "include_preprocessing", "include_top",
+        "input_shape",
+        "num_classes",
+        "num_outputs",
+        "weights",
+        "dtype",
+        "name",
+        "include_preprocessing",
+        "include_top",
     )
 
     data: str = option("", "Embedded data set, `tfds:NAME`, or a path to your own files.")
@@ -85,7 +94,9 @@ class Application:
     learning_rate: float = option(1e-3, "Largest learning rate.", minimum=0)
     optimizer: OptimizerName = option("adam", "Optimiser.")
     schedule: ScheduleName = option("constant", "How the learning rate changes.")
-    seed: int = option(0, "Fixes the split, the initial weights, the order of the data and the augmentation.", minimum=0)
+    seed: int = option(
+        0, "Fixes the split, the initial weights, the order of the data and the augmentation.", minimum=0
+    )
     strategy: Literal["auto", "single", "mirrored", "multi-worker", "tpu"] = option("auto", "Devices to compute on.")
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = option("float32", "Precision of the training.")
     out: str = option("runs", "Folder of all runs.")
@@ -202,9 +213,7 @@ class Application:
             )
         if self.model not in fitting:
             kind = kerazoo.model_card(self.model).kind.replace("_", " ")
-            raise UserError(
-                f"{self.model!r} is a {kind} model, {self.task} needs one of: {', '.join(fitting)}."
-            )
+            raise UserError(f"{self.model!r} is a {kind} model, {self.task} needs one of: {', '.join(fitting)}.")
         parameters = [name for name in builder_parameters(self.model) if name not in self.reserved_options]
         for name in self.model_options:
             if name in self.reserved_options:

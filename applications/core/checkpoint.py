@@ -130,7 +130,11 @@ class CheckpointFolder:
             return None
         newest = saved[-1]
         best = _read(newest / "best.npz") if (newest / "best.npz").is_file() else None
-        return _read(newest / "variables.npz"), best, json.loads((newest / "state.json").read_text(encoding="utf-8"))
+        return (
+            _read(newest / "variables.npz"),
+            best,
+            json.loads((newest / "state.json").read_text(encoding="utf-8")),
+        )
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -6,7 +6,6 @@ misspelt one is refused with the nearest name.
 """
 
 import dataclasses
-import functools
 import types
 import typing
 from pathlib import Path
@@ -46,7 +45,6 @@ def _default(field: dataclasses.Field) -> Any:
     return field.default
 
 
-@functools.cache
 def describe(cls: type, prefix: str = "") -> tuple[Option, ...]:
     """Lists every option of a configuration class, nested groups included, in the order they are declared."""
     hints = typing.get_type_hints(cls)
@@ -151,8 +149,11 @@ def _check_range(value: Any, field: dataclasses.Field, path: str) -> None:
         if not isinstance(number, int | float) or isinstance(number, bool):
             continue
         if (low is not None and number < low) or (high is not None and number > high):
-            bounds = f"between {low:g} and {high:g}" if high is not None and low is not None else (
-                f"of at least {low:g}" if high is None else f"of at most {high:g}")
+            bounds = (
+                f"between {low:g} and {high:g}"
+                if high is not None and low is not None
+                else (f"of at least {low:g}" if high is None else f"of at most {high:g}")
+            )
             raise UserError(f"{path}: expected a value {bounds}, received {number!r}.")
 
 

@@ -39,9 +39,7 @@ def load_run_model(run: RunDirectory) -> keras.Model:
         raise UserError(f"'{run / 'model.keras'}' cannot be loaded: {reason}") from error
 
 
-def evaluate_run(
-    path: str | Path, data: str | None = None, show: Callable[[str], None] = print
-) -> tuple[Path, Result]:
+def evaluate_run(path: str | Path, data: str | None = None, show: Callable[[str], None] = print) -> tuple[Path, Result]:
     """Evaluates a run on its test split, or on every sample of other data.
 
     Args:
@@ -100,9 +98,7 @@ def _as_trained(datasets: Datasets, known: dict[str, Any]) -> Datasets:
             f"on {len(names)} ({', '.join(names)})."
         )
     if datasets.channels != known["channels"]:
-        raise UserError(
-            f"The data have {datasets.channels} channels, the run was trained on {known['channels']}."
-        )
+        raise UserError(f"The data have {datasets.channels} channels, the run was trained on {known['channels']}.")
     if list(datasets.value_range) != known["value_range"]:
         raise UserError(
             f"The data's pixels range to {datasets.value_range[1]:g}, the run was trained on a range to "
@@ -116,9 +112,7 @@ def _as_trained(datasets: Datasets, known: dict[str, Any]) -> Datasets:
     return dataclasses.replace(datasets, labels=labels, class_names=names, split=split)
 
 
-def predict_files(
-    path: str | Path, inputs: Iterable[str], out: str | Path, on_bad_file: str = "error"
-) -> list[Path]:
+def predict_files(path: str | Path, inputs: Iterable[str], out: str | Path, on_bad_file: str = "error") -> list[Path]:
     """Predicts files with the model of a run and writes the predictions.
 
     Args:

@@ -65,14 +65,10 @@ def _curve_panel(axes: Axes, name: str, rows: Sequence[Mapping[str, Any]], best_
             continue
         epochs, values = zip(*points, strict=True)
         # A short training is a handful of points, and a single one draws no line at all.
-        axes.plot(
-            epochs, values, color=colour, label=label, marker="o" if len(points) <= 15 else None, markersize=3
-        )
+        axes.plot(epochs, values, color=colour, label=label, marker="o" if len(points) <= 15 else None, markersize=3)
         drawn += values
     if best_epoch is not None:
-        axes.axvline(
-            best_epoch, color="#777777", linewidth=1, linestyle="--", label=f"best epoch ({best_epoch})"
-        )
+        axes.axvline(best_epoch, color="#777777", linewidth=1, linestyle="--", label=f"best epoch ({best_epoch})")
     wide = drawn and min(drawn) > 0 and max(drawn) > 50 * min(drawn)
     if wide or (name == "learning_rate" and drawn and min(drawn) > 0 and max(drawn) > min(drawn)):
         axes.set_yscale("log")
@@ -188,15 +184,11 @@ def segmentation_panels(
                 axes.set_title(heads[column], fontsize=9)
     names = [(short(name, 20), colours[index] / 255) for index, name in enumerate(class_names)]
     more = [(f"{len(names) - 11} more", "white")] if len(names) > 12 else []
-    kinds = [(f"error: {name}", colour) for name, colour in ERRORS.items()][
-        : 3 if len(class_names) > 2 else 2
-    ]
+    kinds = [(f"error: {name}", colour) for name, colour in ERRORS.items()][: 3 if len(class_names) > 2 else 2]
     entries = [*names[: 11 if more else 12], *more, *kinds]
     handles = [Patch(facecolor=colour, edgecolor="#777777", label=name) for name, colour in entries]
     columns = max(2, min(len(handles), int(120 / (8 + max(len(name) for name, _ in entries)))))
-    legend = figure.legend(
-        handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8
-    )
+    legend = figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
     for text in legend.get_texts():
         text.set_parse_math(False)
     return figure
@@ -237,9 +229,7 @@ def error_map(image: Any, truth: np.ndarray, prediction: np.ndarray) -> np.ndarr
     return canvas.astype("uint8")
 
 
-def per_class_bars(
-    values: Mapping[str, Sequence[float]], class_names: Sequence[str], most: int = 30
-) -> Figure:
+def per_class_bars(values: Mapping[str, Sequence[float]], class_names: Sequence[str], most: int = 30) -> Figure:
     """Draws one group of horizontal bars per class, from 0 to 1.
 
     Args:

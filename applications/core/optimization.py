@@ -30,9 +30,7 @@ class ScheduleOptions:
 
     warmup_epochs: float = option(0.0, "Epochs over which the learning rate rises linearly from zero.", minimum=0)
     decay_rate: float = option(0.1, "Factor of one decay (step, exponential, plateau); k of 1/(1 + k t).", minimum=0)
-    decay_epochs: float | None = option(
-        None, "Epochs between two decays; none: a third of the training.", minimum=0
-    )
+    decay_epochs: float | None = option(None, "Epochs between two decays; none: a third of the training.", minimum=0)
     patience: int = option(5, "Epochs without improvement before a plateau decay.", minimum=1)
     minimum: float = option(0.0, "Learning rate that cosine and plateau end at.", minimum=0)
 

@@ -93,9 +93,7 @@ def save_result(folder: Path, result: Result) -> None:
 
     folder = Path(folder)
     if result.headline not in result.metrics:
-        raise ValueError(
-            f"The headline {result.headline!r} is none of the metrics {', '.join(result.metrics)}."
-        )
+        raise ValueError(f"The headline {result.headline!r} is none of the metrics {', '.join(result.metrics)}.")
     stems = [_stem(figure.name) for figure in result.figures]
     if len(set(stems)) < len(stems):
         raise ValueError(f"Figures need different names, received {', '.join(stems)}.")
@@ -186,9 +184,7 @@ def _comparison(report: dict[str, Any]) -> list[dict[str, Any]]:
     for name in names:
         ours, simple = metrics[name], baseline.get(name)
         known = isinstance(ours, int | float) and isinstance(simple, int | float)
-        rows.append(
-            {"name": name, "model": ours, "baseline": simple, "difference": ours - simple if known else None}
-        )
+        rows.append({"name": name, "model": ours, "baseline": simple, "difference": ours - simple if known else None})
     return rows
 
 
@@ -240,9 +236,7 @@ def fold_table(folds: list[dict[str, float]]) -> dict[str, Any] | None:
     if not folds:
         return None
     names = [name for name, value in folds[0].items() if name != "fold" and isinstance(value, int | float)]
-    rows: list[tuple[Any, ...]] = [
-        (index + 1, *(fold.get(name) for name in names)) for index, fold in enumerate(folds)
-    ]
+    rows: list[tuple[Any, ...]] = [(index + 1, *(fold.get(name) for name in names)) for index, fold in enumerate(folds)]
     columns = [[fold[name] for fold in folds if isinstance(fold.get(name), int | float)] for name in names]
     means = [statistics.fmean(column) if column else None for column in columns]
     spreads = [statistics.stdev(column) if len(column) > 1 else None for column in columns]

@@ -125,7 +125,7 @@ class RunDirectory:
 
     @property
     def status(self) -> str:
-        """"new", "running", "interrupted", "failed" or "finished"."""
+        """ "new", "running", "interrupted", "failed" or "finished"."""
         return self.read_json("status.json", {"status": "new"})["status"]
 
     def set_status(self, status: str, **details: Any) -> None:
@@ -160,7 +160,15 @@ def environment() -> dict[str, Any]:
     import platform
     import sys
 
-    packages = ["kerazoo", "keras", "tensorflow", "tensorflow-cpu", "numpy", "scikit-learn", "tensorflow-datasets"]
+    packages = [
+        "kerazoo",
+        "keras",
+        "tensorflow",
+        "tensorflow-cpu",
+        "numpy",
+        "scikit-learn",
+        "tensorflow-datasets",
+    ]
     versions = {}
     for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

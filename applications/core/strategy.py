@@ -49,8 +49,7 @@ def make_strategy(name: str) -> "tf.distribute.Strategy":
     except (ValueError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"--strategy tpu: no TPU was found ({reason}); set TPU_NAME to the address of one, or use "
-            "--strategy auto."
+            f"--strategy tpu: no TPU was found ({reason}); set TPU_NAME to the address of one, or use --strategy auto."
         ) from None
     return tf.distribute.TPUStrategy(resolver)
 

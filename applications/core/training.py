@@ -168,7 +168,9 @@ class Session:
         known = run.read_json("data.json")
         if known and known["fingerprint"] != self.datasets.fingerprint:
             classes = len(known["class_names"]), self.datasets.num_classes
-            what = f"{classes[0]} classes then, {classes[1]} now" if classes[0] != classes[1] else "other files or pixels"
+            what = (
+                f"{classes[0]} classes then, {classes[1]} now" if classes[0] != classes[1] else "other files or pixels"
+            )
             raise UserError(
                 f"The data '{self.application.data}' changed since '{run.path}' began ({what}): put the old files "
                 "back or start a new run."
@@ -214,10 +216,10 @@ class Session:
             shutil.copyfile(winner / name, run / f".{name}.new")
             os.replace(run / f".{name}.new", run / name)
         shutil.copytree(winner / "figures", run / "figures", dirs_exist_ok=True)
-        summary = {"folds": [fold_row(fold) for fold in metrics], "best_fold": best + 1}
-        run.write_json("metrics.json", {**metrics[best], **summary})
+        folds = [fold_row(fold) for fold in metrics]
+        run.write_json("metrics.json", {**metrics[best], "folds": folds, "best_fold": best + 1})
         reports.write_html(run.path)
-        for name, value, spread in mean_and_spread(summary["folds"]):
+        for name, value, spread in mean_and_spread(folds):
             self.show(f"{name}: {value:.4g} +- {spread:.2g} over {len(metrics)} folds")
 
 
@@ -266,7 +268,10 @@ class Fit:
         with session.strategy.scope():
             self.model = app.build(datasets, dtype_policy(app.precision))
             rate = optimization.make_schedule(
-                app.schedule, app.learning_rate, epochs=app.epochs, steps_per_epoch=self.steps,
+                app.schedule,
+                app.learning_rate,
+                epochs=app.epochs,
+                steps_per_epoch=self.steps,
                 options=app.schedule_options,
             )
             optimizer = optimization.make_optimizer(app.optimizer, rate, app.optimizer_options)
@@ -283,6 +288,7 @@ class Fit:
             Metrics of the training: best epoch, its logs, seconds, why it ended.
         """
         from applications.core import pipeline
+        from applications.core.callbacks import StopTraining
 
         app = self.application
         self.place = pipeline.Place()
@@ -310,14 +316,19 @@ class Fit:
                     last = checkpoint.epoch + 1 if partial else app.epochs
                     progress.first_step = checkpoint.first_step
                     self.model.fit(
-                        batches, initial_epoch=checkpoint.epoch, epochs=last, validation_data=validation, verbose=0, shuffle=False,
+                        batches,
+                        initial_epoch=checkpoint.epoch,
+                        epochs=last,
+                        validation_data=validation,
+                        verbose=0,
+                        shuffle=False,
                         callbacks=list(callbacks.values()),
                     )
                     stop_now = self.model.stop_training
                     if not partial:
                         break
                     checkpoint.begin_again(last)
-        except _stop_training() as stop:
+        except StopTraining as stop:
             reason = stop.reason
         finally:
             progress.close()
@@ -370,12 +381,18 @@ class Fit:
         if app.schedule == "plateau":
             options = app.schedule_options
             found["plateau"] = cb.Plateau(
-                monitor=monitor, mode=mode, factor=options.decay_rate, patience=options.patience,
-                min_lr=options.minimum, warmup_steps=round(options.warmup_epochs * self.steps),
+                monitor=monitor,
+                mode=mode,
+                factor=options.decay_rate,
+                patience=options.patience,
+                min_lr=options.minimum,
+                warmup_steps=round(options.warmup_epochs * self.steps),
             )
         if app.early_stopping.patience:
             found["early_stopping"] = cb.EarlyStopping(
-                monitor=monitor, mode=mode, patience=app.early_stopping.patience,
+                monitor=monitor,
+                mode=mode,
+                patience=app.early_stopping.patience,
                 min_delta=app.early_stopping.min_delta,
             )
         found["best"] = cb.BestWeights(monitor, mode)
@@ -387,8 +404,14 @@ class Fit:
         found["progress"] = cb.Progress(app.epochs, self.steps, self.session.show)
         memories = {name: callback for name, callback in found.items() if isinstance(callback, cb.Memory)}
         found["checkpoint"] = cb.Checkpoint(
-            CheckpointFolder(run / "checkpoints"), self.place, steps_per_epoch=self.steps, batch_size=app.batch_size,
-            memories=memories, best=found["best"], every=app.checkpoint_every, extra=app.state,
+            CheckpointFolder(run / "checkpoints"),
+            self.place,
+            steps_per_epoch=self.steps,
+            batch_size=app.batch_size,
+            memories=memories,
+            best=found["best"],
+            every=app.checkpoint_every,
+            extra=app.state,
         )
         return found
 
@@ -405,8 +428,16 @@ def finish(run: RunDirectory, fit: Fit, training: dict[str, Any]) -> None:
     result = app.report(model, datasets)
     result.baseline_name, result.baseline = app.baseline(datasets)
     training["evaluation_seconds"] = round(time.monotonic() - began, 3)
-    run.write_json("metrics.json", {"test": result.metrics, "baseline": result.baseline,
-                                    "baseline_name": result.baseline_name, "headline": result.headline, **training})
+    run.write_json(
+        "metrics.json",
+        {
+            "test": result.metrics,
+            "baseline": result.baseline,
+            "baseline_name": result.baseline_name,
+            "headline": result.headline,
+            **training,
+        },
+    )
     reports.save_result(run.path, result)
     reports.write_html(run.path)
     value = result.metrics[result.headline]
@@ -430,12 +461,6 @@ def save_model(model: keras.Model, path: Path) -> None:
     finally:
         with contextlib.suppress(FileNotFoundError):
             draft.unlink()
-
-
-def _stop_training() -> type[Exception]:
-    from applications.core.callbacks import StopTraining
-
-    return StopTraining
 
 
 @contextlib.contextmanager

@@ -130,9 +130,7 @@ def load_classification(
     if name == "tfds":
         from applications.datasets.tfds_source import tfds_classification
 
-        return tfds_classification(
-            data.removeprefix("tfds:"), data_dir=data_dir, cache_dir=cache_dir, **common
-        )
+        return tfds_classification(data.removeprefix("tfds:"), data_dir=data_dir, cache_dir=cache_dir, **common)
     from applications.datasets.folders import classification_folder
 
     return classification_folder(

@@ -47,9 +47,7 @@ def split_folders(root: Path) -> dict[str, Path]:
     for folder in subfolders(root):
         split = SPLIT_NAMES.get(folder.name.lower())
         if split in found:
-            raise UserError(
-                f"Folders {found[split].name!r} and {folder.name!r} in {str(root)!r} both mean {split!r}."
-            )
+            raise UserError(f"Folders {found[split].name!r} and {folder.name!r} in {str(root)!r} both mean {split!r}.")
         if split is not None:
             found[split] = folder
     return found if "train" in found else {}
@@ -116,15 +114,11 @@ def find_samples(root: Path) -> tuple[list[Sample], list[str]]:
         classes = subfolders(folder)
         _check_class_folders(folder, classes, loose)
         if loose:
-            warnings.append(
-                f"{len(loose)} images lie in {folder.name!r} beside the class folders and were left out."
-            )
+            warnings.append(f"{len(loose)} images lie in {folder.name!r} beside the class folders and were left out.")
         for class_folder in classes:
             images = scan_folder(class_folder)[0]
             if not images:
-                warnings.append(
-                    f"Class folder {relative_name(class_folder, root)!r} holds no image and was left out."
-                )
+                warnings.append(f"Class folder {relative_name(class_folder, root)!r} holds no image and was left out.")
             samples += [Sample(path, plain(class_folder.name), split) for path in images]
     if splits:
         unused = [folder.name for folder in subfolders(root) if folder not in splits.values()]
@@ -175,20 +169,14 @@ def _split(samples, labels, class_names, fractions, seed):
     if samples[0].split is None:
         counts = np.bincount(labels, minlength=len(class_names))
         single = [name for name, count in zip(class_names, counts, strict=True) if count == 1]
-        warnings = [
-            f"Class {name!r} has one image, which goes to training; it cannot be tested." for name in single
-        ]
+        warnings = [f"Class {name!r} has one image, which goes to training; it cannot be tested." for name in single]
         return split_indices(labels, fractions=fractions, seed=seed), warnings
     parts = np.array([sample.split for sample in samples])
-    given = {
-        name: np.flatnonzero(parts == name) for name in ("train", "val", "test") if (parts == name).any()
-    }
+    given = {name: np.flatnonzero(parts == name) for name in ("train", "val", "test") if (parts == name).any()}
     if "train" not in given:
         raise UserError("The folder 'train' holds no image that can be read.")
     trained = set(labels[given["train"]])
     unseen = [class_names[label] for label in sorted(set(labels) - trained)]
     if unseen:
-        raise UserError(
-            f"Class {unseen[0]!r} has no image in the training folder; give it some, or remove it."
-        )
+        raise UserError(f"Class {unseen[0]!r} has no image in the training folder; give it some, or remove it.")
     return complete_splits(given, labels, fractions=fractions, seed=seed)

@@ -34,8 +34,7 @@ class BadFiles:
     def add(self, error: BadFileError) -> None:
         if self.mode == "error":
             raise UserError(
-                f"{str(error).rstrip('.')}; repair or remove it, or leave such files out by "
-                "on_bad_file='skip'."
+                f"{str(error).rstrip('.')}; repair or remove it, or leave such files out by on_bad_file='skip'."
             ) from error
         self.skipped.append((relative_name(error.path, self.root), error.reason))
 
@@ -104,9 +103,7 @@ def load_images(
     def load(index: int) -> bool:
         image, header = read_image(paths[index]), headers[index]
         if image.shape != header[:3]:
-            raise BadFileError(
-                paths[index], f"its header promises {header[:3]}, its pixels are {image.shape}"
-            )
+            raise BadFileError(paths[index], f"its header promises {header[:3]}, its pixels are {image.shape}")
         if image.dtype.kind == "f" and not _all_finite(image):
             raise BadFileError(paths[index], "it holds NaN or infinite pixels")
         image = to_channels(to_dtype(image, dtype), channels)
@@ -140,9 +137,7 @@ def choose_channels(headers: Sequence[ImageHeader], names: Sequence[str], channe
     return channels
 
 
-def choose_size(
-    headers: Sequence[ImageHeader], size: tuple[int, int] | None
-) -> tuple[tuple[int, int], str | None]:
+def choose_size(headers: Sequence[ImageHeader], size: tuple[int, int] | None) -> tuple[tuple[int, int], str | None]:
     """Returns height and width all images get, and a sentence where that was our choice."""
     import numpy as np
 

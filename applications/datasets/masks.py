@@ -120,9 +120,7 @@ def _folder_pairs(root: Path) -> list[tuple[Path, Path, str | None]]:
     for split, folder in split_folders(root).items():
         images, masks = _one_of(folder, IMAGE_NAMES), _one_of(folder, MASK_NAMES)
         if not images or not masks:
-            raise UserError(
-                f"Folder {str(folder)!r} needs the folders 'images' and 'masks'{_found_folders(folder)}."
-            )
+            raise UserError(f"Folder {str(folder)!r} needs the folders 'images' and 'masks'{_found_folders(folder)}.")
         found.append((images, masks, split))
     if not found:
         raise UserError(
@@ -135,9 +133,7 @@ def _folder_pairs(root: Path) -> list[tuple[Path, Path, str | None]]:
 def _one_of(folder: Path, names: Sequence[str]) -> Path | None:
     found = [path for path in subfolders(folder) if path.name.lower() in names]
     if len(found) > 1:
-        raise UserError(
-            f"Folders {found[0].name!r} and {found[1].name!r} in {str(folder)!r} mean the same; keep one."
-        )
+        raise UserError(f"Folders {found[0].name!r} and {found[1].name!r} in {str(folder)!r} mean the same; keep one.")
     return found[0] if found else None
 
 
@@ -146,9 +142,7 @@ def _found_folders(folder: Path) -> str:
     if names:
         return f"; it has {', '.join(map(repr, names[:5]))}{' ...' if len(names) > 5 else ''}"
     images, others = scan_folder(folder)
-    return (
-        f"; it has no folder, but {len(images)} images" if images else "; it is empty" if not others else ""
-    )
+    return f"; it has no folder, but {len(images)} images" if images else "; it is empty" if not others else ""
 
 
 def match(image_folder: Path, mask_folder: Path, bad: BadFiles) -> list[tuple[Path, Path]]:
@@ -236,9 +230,7 @@ def load_masks(
     def load(index: int) -> np.ndarray:
         mask = read_mask(paths[index])
         if mask.shape != shapes[index][:2]:
-            raise BadFileError(
-                paths[index], f"its header promises {shapes[index][:2]}, its pixels are {mask.shape}"
-            )
+            raise BadFileError(paths[index], f"its header promises {shapes[index][:2]}, its pixels are {mask.shape}")
         store[index][..., 0] = mask
         return np.flatnonzero(np.bincount(mask.ravel()))
 
@@ -297,8 +289,7 @@ def mask_classes(
         return tuple(classes.values()), meaning
     if len(found) < 2:
         raise UserError(
-            f"All masks hold one value only ({found[0]}); a segmentation needs a background and at least one "
-            "class."
+            f"All masks hold one value only ({found[0]}); a segmentation needs a background and at least one class."
         )
     if _all_binary(values):
         return ("background", "foreground"), BINARY
@@ -329,14 +320,9 @@ def _refuse_outside(values, names, allowed, rule: str) -> None:
     for mask, name in zip(values, names, strict=True):
         outside = [int(value) for value in mask if int(value) not in allowed]
         if outside:
-            hint = (
-                " (JPEG changes the values: save masks as PNG)"
-                if name.lower().endswith(("jpg", "jpeg"))
-                else ""
-            )
+            hint = " (JPEG changes the values: save masks as PNG)" if name.lower().endswith(("jpg", "jpeg")) else ""
             raise UserError(
-                f"Mask {name!r} holds the value{'s'[: len(outside) > 1]} {_ranges(outside)}, but "
-                f"{rule}{hint}."
+                f"Mask {name!r} holds the value{'s'[: len(outside) > 1]} {_ranges(outside)}, but {rule}{hint}."
             )
 
 
@@ -369,9 +355,7 @@ def _split(pairs: Sequence[Pair], fractions, seed):
     if pairs[0].split is None:
         return split_indices(len(pairs), fractions=fractions, seed=seed), []
     parts = np.array([pair.split for pair in pairs])
-    given = {
-        name: np.flatnonzero(parts == name) for name in ("train", "val", "test") if (parts == name).any()
-    }
+    given = {name: np.flatnonzero(parts == name) for name in ("train", "val", "test") if (parts == name).any()}
     if "train" not in given:
         raise UserError("The folder 'train' holds no image that can be used.")
     return complete_splits(given, len(pairs), fractions=fractions, seed=seed)

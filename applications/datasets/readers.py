@@ -144,9 +144,7 @@ def _guarded(path, read):
         raise
     except MemoryError:
         raise BadFileError(path, "it does not fit into memory") from None
-    except (
-        Exception
-    ) as error:  # Decoders raise OSError, SyntaxError, struct.error, zlib.error, TiffFileError ...
+    except Exception as error:  # Decoders raise OSError, SyntaxError, struct.error, zlib.error, TiffFileError ...
         detail = str(error).split("\n")[0].rstrip(".") or type(error).__name__
         if type(error).__name__ == "UnidentifiedImageError":
             detail = "its content is no image"
@@ -336,8 +334,7 @@ def _tiff_by_pillow(path: Path, page) -> _Tiff:
     if page.bitspersample > 8 and page.samplesperpixel > 1:  # Pillow would cut it to 8 bits.
         raise BadFileError(
             path,
-            f"reading {page.compression.name}-compressed 16-bit colour needs the package: pip install "
-            f"imagecodecs",
+            f"reading {page.compression.name}-compressed 16-bit colour needs the package: pip install imagecodecs",
         )
     with Image.open(path) as image:
         image = ImageOps.exif_transpose(image)

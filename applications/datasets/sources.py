@@ -38,9 +38,7 @@ def digits(*, data_dir, options: Mapping | None, fractions, seed, channels, imag
     )
 
 
-def nuclei(
-    *, data_dir, options: Mapping | None, fractions, seed, channels, progress: Progress | None
-) -> Datasets:
+def nuclei(*, data_dir, options: Mapping | None, fractions, seed, channels, progress: Progress | None) -> Datasets:
     """Simulated nuclei, see `load_segmentation` and `embedded.nuclei.nuclei_config`."""
     from applications.datasets.embedded.nuclei import DESCRIPTION, Nuclei, nuclei_config
     from applications.datasets.embedded.prepare import prepare
@@ -68,9 +66,7 @@ def square(size: int | tuple[int, int]) -> tuple[int, int]:
             return int(height), int(width)
     except (TypeError, ValueError):
         pass
-    raise UserError(
-        f"The image size must be one or two whole numbers of at least 1 pixel, received {size!r}."
-    )
+    raise UserError(f"The image size must be one or two whole numbers of at least 1 pixel, received {size!r}.")
 
 
 def read_examples(builder, split: str, decoders=None):

@@ -55,9 +55,7 @@ def split_indices(labels_or_n, *, fractions=(0.7, 0.15, 0.15), seed=0, groups=No
     units = len(labels) if groups is None else len(np.unique(groups))
     if units < 3:
         what = "images" if groups is None else "groups of images"
-        raise UserError(
-            f"{units} {what} cannot be split into training, validation and test; at least 3 are needed."
-        )
+        raise UserError(f"{units} {what} cannot be split into training, validation and test; at least 3 are needed.")
     rng = np.random.default_rng(seed)
     if groups is None:
         part = _stratified(labels, fractions, rng)
@@ -146,9 +144,7 @@ def k_fold_indices(labels_or_n, k: int, *, seed=0, groups=None) -> list[tuple[np
     units = len(labels) if groups is None else len(np.unique(groups))
     if not isinstance(k, int) or not 2 <= k <= units:
         what = "images" if groups is None else "groups of images"
-        raise UserError(
-            f"The number of folds must be between 2 and the number of {what} ({units}), received {k!r}."
-        )
+        raise UserError(f"The number of folds must be between 2 and the number of {what} ({units}), received {k!r}.")
     if groups is not None:
         folds = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
     elif plain or np.unique(labels, return_counts=True)[1].max() < k:
@@ -184,16 +180,12 @@ def complete_splits(given, labels_or_n, *, fractions, seed=0) -> tuple[dict[str,
         parts = split_indices(labels, fractions=fractions, seed=seed)
     else:
         if len(pool) < 2:
-            raise UserError(
-                f"There is no {missing[0]} split, and {len(pool)} training image cannot be divided."
-            )
+            raise UserError(f"There is no {missing[0]} split, and {len(pool)} training image cannot be divided.")
         share = fractions[SPLITS.index(missing[0])] / (fractions[0] + fractions[SPLITS.index(missing[0])])
         parts = _cut_two(labels, share, missing[0], seed)
     split |= {name: pool[indices] for name, indices in parts.items() if name == "train" or name in missing}
     names = " and ".join({"val": "validation", "test": "test"}[name] for name in missing)
-    return split, [
-        f"The data come without {names} images of their own; these were cut from the training images."
-    ]
+    return split, [f"The data come without {names} images of their own; these were cut from the training images."]
 
 
 def _cut_two(labels_or_n, share: float, name: str, seed) -> dict[str, np.ndarray]:

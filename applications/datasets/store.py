@@ -39,9 +39,7 @@ class ImageStore:
         self.offsets = np.asarray(offsets, np.int64)
         self.shapes = np.asarray(shapes, np.int32).reshape(-1, 3)
         if flat.ndim != 1 or flat.dtype.name not in DTYPES:
-            raise TypeError(
-                f"flat must be a 1-D array of {', '.join(DTYPES)}, received {flat.ndim}-D {flat.dtype}."
-            )
+            raise TypeError(f"flat must be a 1-D array of {', '.join(DTYPES)}, received {flat.ndim}-D {flat.dtype}.")
         if self.offsets.shape != (len(self.shapes),):
             raise ValueError(f"{len(self.offsets)} offsets do not fit {len(self.shapes)} shapes.")
 
@@ -89,9 +87,7 @@ class ImageStore:
         if not images:
             raise ValueError("An image store needs at least one image.")
         if len({image.dtype for image in images}) > 1:
-            raise TypeError(
-                f"Images of one store share one dtype, received {sorted({str(i.dtype) for i in images})}."
-            )
+            raise TypeError(f"Images of one store share one dtype, received {sorted({str(i.dtype) for i in images})}.")
         store = cls.allocate([image.shape for image in images], images[0].dtype, **options)
         for slot, image in zip(store, images, strict=True):
             slot[...] = image
@@ -198,9 +194,7 @@ def _mapped_array(size: int, dtype, cache_dir) -> np.ndarray:
             # room now.
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, nbytes)
-            return np.memmap(
-                file, dtype, mode="r+" if hasattr(os, "posix_fallocate") else "w+", shape=(size,)
-            )
+            return np.memmap(file, dtype, mode="r+" if hasattr(os, "posix_fallocate") else "w+", shape=(size,))
     except OSError as error:
         raise UserError(
             f"The images need {nbytes / 2**30:.1f} GiB, more than half of the free memory, and cannot be "

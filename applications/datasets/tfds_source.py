@@ -34,17 +34,13 @@ def tfds_classification(name: str, *, data_dir, cache_dir, fractions, seed, chan
     image_key, label_key = _keys(builder, name, "label", "image classification")
     splits, warnings = _own_splits(builder)
     images, remark = _read_images(builder, splits, image_key, channels, size, cache_dir)
-    labels = np.concatenate([_column(builder, split, image_key, label_key) for split in splits]).astype(
-        np.int64
-    )
+    labels = np.concatenate([_column(builder, split, image_key, label_key) for split in splits]).astype(np.int64)
     parts = _parts(builder, splits)
     split, remarks = _complete(parts, labels, fractions, seed)
     feature = builder.info.features[label_key]
     names = getattr(feature, "names", None) or [str(value) for value in range(int(labels.max()) + 1)]
     if labels.min() < 0:
-        raise UserError(
-            f"Data set {name!r} holds images without a class (label {labels.min()}) and cannot be used."
-        )
+        raise UserError(f"Data set {name!r} holds images without a class (label {labels.min()}) and cannot be used.")
     return Datasets(
         name=builder.name,
         description=_description(builder),
@@ -106,9 +102,7 @@ def find_builder(name: str, data_dir=None):
     root = data_folder(data_dir)
     parsed = re.fullmatch(r"(?P<name>\w+)(/(?P<config>[^:]+))?(:(?P<version>[\d.]+))?", name)
     if not parsed:
-        raise UserError(
-            f"{name!r} is no TFDS name; it has the form NAME, NAME/CONFIG or NAME/CONFIG:VERSION."
-        )
+        raise UserError(f"{name!r} is no TFDS name; it has the form NAME, NAME/CONFIG or NAME/CONFIG:VERSION.")
     folder = prepared_folder(root, parsed["name"], parsed["config"], parsed["version"])
     if folder is not None:
         return tfds.builder_from_directory(folder)
@@ -144,17 +138,13 @@ def _download(tfds, name: str, root: Path):
 def prepared_folder(root: Path, name: str, config: str | None, version: str | None) -> Path | None:
     """Returns the folder of prepared data below `root/name`, of the newest version, or None."""
     top = root / name / config if config else root / name
-    found = [
-        path.parent for path in top.glob("**/dataset_info.json") if "incomplete." not in path.parent.name
-    ]
+    found = [path.parent for path in top.glob("**/dataset_info.json") if "incomplete." not in path.parent.name]
     found = [path for path in found if version in (None, path.name)]
     if not config and len({path.parent for path in found}) > 1:
         default = next((path for path in found if path.parent.name == "default"), None)
         if default is None:
             configs = ", ".join(sorted({path.parent.relative_to(top).as_posix() for path in found}))
-            raise UserError(
-                f"TFDS data set {name!r} is prepared in several configurations ({configs}); name one."
-            )
+            raise UserError(f"TFDS data set {name!r} is prepared in several configurations ({configs}); name one.")
         found = [path for path in found if path.parent == default.parent]
     return max(found, key=lambda path: [int(part) for part in re.findall(r"\d+", path.name)], default=None)
 
@@ -194,9 +184,7 @@ def _keys(builder, name: str, wanted: str, task: str) -> tuple[str, str]:
             image_key, label_key = supervised
             return image_key, label_key
     have = ", ".join(f"{key} ({type(features[key]).__name__})" for key in sorted(keys))
-    raise UserError(
-        f"TFDS data set {name!r} is not for {task}, which needs image and {wanted}; it has {have}."
-    )
+    raise UserError(f"TFDS data set {name!r} is not for {task}, which needs image and {wanted}; it has {have}.")
 
 
 def _own_splits(builder) -> tuple[list[str], list[str]]:
@@ -258,9 +246,7 @@ def _read_images(builder, splits, image_key, channels, size, cache_dir, *, resiz
     dtype = np.dtype(feature.np_dtype)
     dtype = dtype if dtype.name in ("uint8", "uint16") else np.dtype("float32")
     if len(shape) != 3:
-        raise UserError(
-            f"TFDS data set {builder.name!r} holds {image_key} of shape {shape}, not single images."
-        )
+        raise UserError(f"TFDS data set {builder.name!r} holds {image_key} of shape {shape}, not single images.")
     if None in shape:
         shapes = [example[image_key].shape for example in _examples(builder, splits)]
     else:

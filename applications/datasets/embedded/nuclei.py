@@ -94,8 +94,7 @@ def nuclei_config(options: Mapping | None = None) -> NucleiConfig | str:
     for name in options:
         if name not in defaults:
             raise UserError(
-                f"Unknown option {name!r} of data set 'nuclei'.{nearest(name, defaults)} It has: "
-                f"{', '.join(defaults)}."
+                f"Unknown option {name!r} of data set 'nuclei'.{nearest(name, defaults)} It has: {', '.join(defaults)}."
             )
     values = {name: _convert(name, value, defaults[name]) for name, value in options.items()}
     changed = {name: value for name, value in sorted(values.items()) if value != defaults[name]}
@@ -103,9 +102,7 @@ def nuclei_config(options: Mapping | None = None) -> NucleiConfig | str:
         return "default"
     images, seed = changed.pop("images", NUM_IMAGES), changed.pop("seed", 0)
     if images < 3 or seed < 0:
-        raise UserError(
-            f"Data set 'nuclei' needs at least 3 images and a seed from 0, received {images} and {seed}."
-        )
+        raise UserError(f"Data set 'nuclei' needs at least 3 images and a seed from 0, received {images} and {seed}.")
     try:
         parameters = NucleiParameters(**changed)
         simulate_nuclei(parameters, (seed, 0))

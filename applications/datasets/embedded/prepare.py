@@ -20,9 +20,7 @@ _SCRATCH = ".preparing-"
 
 def data_folder(data_dir: str | os.PathLike | None = None) -> Path:
     """Returns the folder of prepared data: the argument, `$TFDS_DATA_DIR` or `~/tensorflow_datasets`."""
-    return (
-        Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().absolute()
-    )
+    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().absolute()
 
 
 def prepare(builder_class, data_dir=None, config=None, progress=None):
@@ -93,11 +91,7 @@ def storage_errors(folder: Path, action: str):
         raise
     except Exception as error:
         number, text = getattr(error, "errno", None), str(error).lower()
-        if (
-            number in (errno.ENOSPC, errno.EDQUOT)
-            or "no space left" in text
-            or "not enough disk space" in text
-        ):
+        if number in (errno.ENOSPC, errno.EDQUOT) or "no space left" in text or "not enough disk space" in text:
             problem = "no space left"
         elif isinstance(error, OSError):
             problem = error.strerror or str(error)

@@ -190,9 +190,7 @@ def draw_nuclei(p: NucleiParameters, centres, radii, rng) -> tuple[np.ndarray, n
     return instances, np.maximum(intensity, 0)
 
 
-def _draw_nucleus(
-    p: NucleiParameters, centre, radius, rng
-) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
+def _draw_nucleus(p: NucleiParameters, centre, radius, rng) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
     """Returns a nucleus' window, the depth in it (0 at the centre, 1 on the outline) and its dark spots."""
     import numpy as np
 

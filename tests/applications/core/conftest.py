@@ -46,12 +46,34 @@ def prepared_data(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 SMALL_DIGITS = (
-    "--model", "cnn", "--model-options.filters", "[8, 16]", "--batch-size", "64", "--learning-rate", "0.01",
-    "--no-tensorboard", "--epochs", "2",
+    "--model",
+    "cnn",
+    "--model-options.filters",
+    "[8, 16]",
+    "--batch-size",
+    "64",
+    "--learning-rate",
+    "0.01",
+    "--no-tensorboard",
+    "--epochs",
+    "2",
 )
 SMALL_NUCLEI = (
-    "--data-options.images", "6", "--data-options.size", "64", "--data-options.num_nuclei", "6", "--crop-size", "32",
-    "--model-options.filters", "4", "--model-options.depth", "2", "--epochs", "1", "--no-tensorboard",
+    "--data-options.images",
+    "6",
+    "--data-options.size",
+    "64",
+    "--data-options.num_nuclei",
+    "6",
+    "--crop-size",
+    "32",
+    "--model-options.filters",
+    "4",
+    "--model-options.depth",
+    "2",
+    "--epochs",
+    "1",
+    "--no-tensorboard",
 )
 
 

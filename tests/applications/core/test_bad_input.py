@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.applications.core.conftest import SMALL_DIGITS, SMALL_NUCLEI, save_image
+from tests.applications.core.conftest import SMALL_DIGITS, save_image
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (24, 20, 3)).astype(np.uint8)
 
@@ -116,8 +116,19 @@ def test_segmentation_data(kerazoo, tmp_path, make, parts):
 def test_bad_files_can_be_skipped_and_are_listed(kerazoo, tmp_path):
     data = truncated(tmp_path)
     answer = kerazoo(
-        "train", "image-classification", *SMALL_DIGITS, "--data", data, "--out", tmp_path / "runs", "--name", "r",
-        "--on-bad-file", "skip", "--batch-size", "2",
+        "train",
+        "image-classification",
+        *SMALL_DIGITS,
+        "--data",
+        data,
+        "--out",
+        tmp_path / "runs",
+        "--name",
+        "r",
+        "--on-bad-file",
+        "skip",
+        "--batch-size",
+        "2",
     )
     assert answer.status == 0, answer.err
     run = tmp_path / "runs" / "image-classification" / "r"
@@ -134,9 +145,18 @@ OPTIONS = [
     (["train", "image-classification", "--model", "unet"], ["unet", "dense prediction", "resnet20"]),
     (["train", "image-classification", "--data", "digts"], ["digts", "digits"]),
     (["train", "image-classification", "--learning_rat", "1"], ["--learning_rat", "--learning-rate"]),
-    (["train", "image-classification", "--model-options.filter", "3", "--model", "cnn"], ["filter", "filters"]),
-    (["train", "image-classification", "--model-options.num_classes", "3"], ["num_classes", "follows from the data"]),
-    (["train", "image-classification", "--model", "cnn", "--model-options.activation", "rleu"], ["activation", "rleu"]),
+    (
+        ["train", "image-classification", "--model-options.filter", "3", "--model", "cnn"],
+        ["filter", "filters"],
+    ),
+    (
+        ["train", "image-classification", "--model-options.num_classes", "3"],
+        ["num_classes", "follows from the data"],
+    ),
+    (
+        ["train", "image-classification", "--model", "cnn", "--model-options.activation", "rleu"],
+        ["activation", "rleu"],
+    ),
     (["train", "image-classification", "--loss", "sparse_categorical_crossentropi"], ["did you mean"]),
     (["train", "image-classification", "--split.train", "0.9"], ["split", "add up to 1"]),
     (["train", "image-classification", "--max-time", "soon"], ["max_time", "soon", "30m"]),
@@ -146,8 +166,17 @@ OPTIONS = [
     (["train", "image-classification", "word"], ["word", "--name value"]),
     (["train", "image-classification", "--strategy", "tpu"], ["TPU", "--strategy auto"]),
     (["train", "image-classification", "--strategy", "multi-worker"], ["TF_CONFIG"]),
-    (["train", "image-classification", "--optimizer-options.clip-norm", "1", "--optimizer-options.clip-value", "1"],
-     ["clip_norm or clip_value"]),
+    (
+        [
+            "train",
+            "image-classification",
+            "--optimizer-options.clip-norm",
+            "1",
+            "--optimizer-options.clip-value",
+            "1",
+        ],
+        ["clip_norm or clip_value"],
+    ),
     (["train", "semantic-segmentation", "--model-options.padding", "valid"], ["padding", "same"]),
     (["train", "semantic-segmentation", "--data-options.fotons", "3"], ["fotons", "photons"]),
     (["resume", "nowhere"], ["nowhere", "does not exist"]),
@@ -189,7 +218,11 @@ def test_export_of_an_unknown_format(kerazoo, digits_run):
 
 def test_predict_without_images(kerazoo, digits_run, tmp_path):
     refused(kerazoo("predict", digits_run, tmp_path, "-o", tmp_path / "out"), "No image", ".png")
-    refused(kerazoo("predict", digits_run, tmp_path / "no.png", "-o", tmp_path / "out"), "no.png", "does not exist")
+    refused(
+        kerazoo("predict", digits_run, tmp_path / "no.png", "-o", tmp_path / "out"),
+        "no.png",
+        "does not exist",
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -231,8 +264,21 @@ def test_a_run_that_is_not_finished(kerazoo, digits_run, tmp_path):
 
 def test_a_loss_that_explodes(kerazoo, tmp_path):
     answer = kerazoo(
-        "train", "image-classification", *SMALL_DIGITS, "--learning-rate", "1e30", "--optimizer", "sgd",
-        "--out", tmp_path, "--name", "r", "--model", "mlp", "--model-options", "{activation: relu}",
+        "train",
+        "image-classification",
+        *SMALL_DIGITS,
+        "--learning-rate",
+        "1e30",
+        "--optimizer",
+        "sgd",
+        "--out",
+        tmp_path,
+        "--name",
+        "r",
+        "--model",
+        "mlp",
+        "--model-options",
+        "{activation: relu}",
     )
     refused(answer, "NaN", "learning-rate")
     status = json.loads((tmp_path / "image-classification" / "r" / "status.json").read_text())

@@ -42,12 +42,34 @@ class Outer:
 
 
 CHANGED = {
-    "data": "my folder/ä", "epochs": 5, "rate": 0.5, "optimizer": "sgd", "limit": 2.0, "sizes": [3, 4],
-    "extra": {"filters": [8, 16], "activation": "relu"}, "augment": {"rotation": 15.0, "flip": True},
+    "data": "my folder/ä",
+    "epochs": 5,
+    "rate": 0.5,
+    "optimizer": "sgd",
+    "limit": 2.0,
+    "sizes": [3, 4],
+    "extra": {"filters": [8, 16], "activation": "relu"},
+    "augment": {"rotation": 15.0, "flip": True},
 }
 WORDS = [
-    "--data", "my folder/ä", "--epochs=5", "--rate", "5e-1", "--optimizer", "sgd", "--limit", "2", "--sizes", "3,4",
-    "--extra.filters", "[8, 16]", "--extra.activation", "relu", "--augment.rotation", "15", "--augment.flip",
+    "--data",
+    "my folder/ä",
+    "--epochs=5",
+    "--rate",
+    "5e-1",
+    "--optimizer",
+    "sgd",
+    "--limit",
+    "2",
+    "--sizes",
+    "3,4",
+    "--extra.filters",
+    "[8, 16]",
+    "--extra.activation",
+    "relu",
+    "--augment.rotation",
+    "15",
+    "--augment.flip",
 ]
 
 

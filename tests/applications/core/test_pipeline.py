@@ -92,7 +92,7 @@ def centre(image: np.ndarray) -> tuple[float, float]:
     return float((y * weight).sum()), float((x * weight).sum())
 
 
-OFF = dict(rotation=0, shift=0, zoom=0)
+OFF = {"rotation": 0, "shift": 0, "zoom": 0}
 HALF = np.full((1, NUM_DRAWS), 0.5, np.float32)
 
 

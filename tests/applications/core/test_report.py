@@ -64,9 +64,7 @@ def result(names=("cat", "dog"), **changes):
         "headline": "accuracy",
         "baseline": {"accuracy": 0.875},
         "baseline_name": "Nearest mean",
-        "tables": [
-            Table("Per class", ("class", "F1", "images"), [(name, 0.5, 7) for name in names], "A note.")
-        ],
+        "tables": [Table("Per class", ("class", "F1", "images"), [(name, 0.5, 7) for name in names], "A note.")],
         "figures": [
             Figure(
                 "confusion",
@@ -167,9 +165,7 @@ def test_hundred_classes(tmp_path):
 def test_only_report_json_is_needed(tmp_path):
     folder = tmp_path / "task-name" / "run"
     folder.mkdir(parents=True)
-    bare = result(
-        baseline={}, baseline_name="", tables=[Table("Empty", ("a", "b"), [])], figures=[], notes=[]
-    )
+    bare = result(baseline={}, baseline_name="", tables=[Table("Empty", ("a", "b"), [])], figures=[], notes=[])
     save_result(folder, bare)
     page = Page(write_html(folder).read_text(encoding="utf-8"))
     assert "task name run Result on the test split" in page.words

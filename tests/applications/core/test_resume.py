@@ -17,10 +17,32 @@ import pytest
 KILLED = Path(__file__).with_name("killed_training.py")
 # Dropout, batch norm, a plateau with warm-up, early stopping and augmentation: everything that has a memory.
 WORDS = (
-    "train", "image-classification", "--model", "cnn", "--model-options.filters", "[8, 8]",
-    "--model-options.dropout-rate", "0.3", "--learning-rate", "0.01", "--epochs", "4", "--deterministic",
-    "--seed", "3", "--checkpoint-every", "7", "--schedule", "plateau", "--schedule-options.patience", "1",
-    "--schedule-options.warmup-epochs", "1.5", "--early-stopping.patience", "3", "--no-tensorboard",
+    "train",
+    "image-classification",
+    "--model",
+    "cnn",
+    "--model-options.filters",
+    "[8, 8]",
+    "--model-options.dropout-rate",
+    "0.3",
+    "--learning-rate",
+    "0.01",
+    "--epochs",
+    "4",
+    "--deterministic",
+    "--seed",
+    "3",
+    "--checkpoint-every",
+    "7",
+    "--schedule",
+    "plateau",
+    "--schedule-options.patience",
+    "1",
+    "--schedule-options.warmup-epochs",
+    "1.5",
+    "--early-stopping.patience",
+    "3",
+    "--no-tensorboard",
 )
 STEPS_PER_EPOCH = 39
 
@@ -28,8 +50,12 @@ STEPS_PER_EPOCH = 39
 def training(step: int, *words: object) -> subprocess.CompletedProcess:
     """Runs the command line in a process of its own that kills itself before step `step` is saved."""
     return subprocess.run(
-        [sys.executable, str(KILLED), str(step), *map(str, words)], capture_output=True, text=True, check=False,
-        timeout=240, stdin=subprocess.DEVNULL,
+        [sys.executable, str(KILLED), str(step), *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -90,8 +116,19 @@ def test_the_resumed_run_is_complete(both_runs):
     whole, killed = both_runs
     names = {path.name for path in whole.iterdir()}
     assert names == {path.name for path in killed.iterdir()}
-    assert {"config.yaml", "environment.json", "data.json", "model.keras", "history.csv", "metrics.json",
-            "report.html", "report.json", "figures", "checkpoints", "status.json"} <= names
+    assert {
+        "config.yaml",
+        "environment.json",
+        "data.json",
+        "model.keras",
+        "history.csv",
+        "metrics.json",
+        "report.html",
+        "report.json",
+        "figures",
+        "checkpoints",
+        "status.json",
+    } <= names
     assert json.loads((killed / "status.json").read_text())["status"] == "finished"
     first, second = (json.loads((run / "metrics.json").read_text()) for run in both_runs)
     assert first["test"] == second["test"]
@@ -104,8 +141,11 @@ def test_a_signal_saves_and_leaves(tmp_path, number, status):
     words = (*WORDS, "--out", tmp_path, "--name", "run", "--epochs", "400", "--early-stopping.patience", "0")
     with open(tmp_path / "log", "w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "applications.cli", *map(str, words)], stdout=log, stderr=log,
-            stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            [sys.executable, "-m", "applications.cli", *map(str, words)],
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
     run = tmp_path / "image-classification" / "run"
     try:

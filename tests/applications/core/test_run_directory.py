@@ -23,7 +23,7 @@ def test_names_that_are_taken_get_a_suffix(tmp_path, monkeypatch):
 
 def test_a_name_of_the_users_own_is_never_used_twice(tmp_path):
     RunDirectory.create(tmp_path, "task", "", name="mine")
-    with pytest.raises(UserError, match="exists already.*kerazoo resume.*--name"):
+    with pytest.raises(UserError, match=r"exists already.*kerazoo resume.*--name"):
         RunDirectory.create(tmp_path, "task", "", name="mine")
 
 
@@ -36,7 +36,7 @@ def test_a_file_in_the_way_is_named(tmp_path):
 @pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir()])
 def test_only_run_directories_are_opened(tmp_path, make):
     make(tmp_path / "x")
-    with pytest.raises(UserError, match="x' (does not exist|is not a run directory)"):
+    with pytest.raises(UserError, match=r"x' (does not exist|is not a run directory)"):
         RunDirectory.open(tmp_path / "x")
 
 

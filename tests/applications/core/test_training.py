@@ -75,12 +75,16 @@ def test_losses_by_name(name):
     assert optimization.make_loss(name).name.replace("_loss", "") == name
 
 
-@pytest.mark.parametrize("make", [
-    lambda: optimization.make_loss("mean_absolut_error"),
-    lambda: optimization.make_optimizer("adm", 0.1, optimization.OptimizerOptions()),
-    lambda: optimization.make_schedule("cosin", 0.1, epochs=1, steps_per_epoch=1,
-                                       options=optimization.ScheduleOptions()),
-])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: optimization.make_loss("mean_absolut_error"),
+        lambda: optimization.make_optimizer("adm", 0.1, optimization.OptimizerOptions()),
+        lambda: optimization.make_schedule(
+            "cosin", 0.1, epochs=1, steps_per_epoch=1, options=optimization.ScheduleOptions()
+        ),
+    ],
+)
 def test_misspelt_names_are_answered_with_the_nearest(make):
     with pytest.raises(UserError, match="Did you mean"):
         make()
@@ -117,8 +121,8 @@ def test_the_best_epoch_is_kept(kerazoo, tmp_path):
     assert metrics["best_epoch"] == int(best["epoch"])
     import keras
 
-    from applications.core.training import load_application
     from applications.core.run_directory import RunDirectory
+    from applications.core.training import load_application
 
     application = load_application(RunDirectory(run))
     datasets = application.datasets()
@@ -130,16 +134,40 @@ def test_the_best_epoch_is_kept(kerazoo, tmp_path):
 
 
 def test_early_stopping_ends_a_training_that_no_longer_improves(kerazoo, tmp_path):
-    words = (*SMALL_DIGITS, "--epochs", "30", "--learning-rate", "1e-9", "--early-stopping.patience", "2",
-             "--early-stopping.min-delta", "0.5", "--optimizer", "sgd")
+    words = (
+        *SMALL_DIGITS,
+        "--epochs",
+        "30",
+        "--learning-rate",
+        "1e-9",
+        "--early-stopping.patience",
+        "2",
+        "--early-stopping.min-delta",
+        "0.5",
+        "--optimizer",
+        "sgd",
+    )
     run, metrics, _ = train(kerazoo, tmp_path, "image-classification", *words)
     assert metrics["stopped_by"] == "early-stopping"
     assert len(rows(run)) == 3
 
 
 def test_a_plateau_lowers_the_learning_rate(kerazoo, tmp_path):
-    words = (*SMALL_DIGITS, "--epochs", "5", "--learning-rate", "1e-6", "--schedule", "plateau", "--optimizer", "sgd",
-             "--schedule-options.patience", "1", "--schedule-options.decay-rate", "0.5")
+    words = (
+        *SMALL_DIGITS,
+        "--epochs",
+        "5",
+        "--learning-rate",
+        "1e-6",
+        "--schedule",
+        "plateau",
+        "--optimizer",
+        "sgd",
+        "--schedule-options.patience",
+        "1",
+        "--schedule-options.decay-rate",
+        "0.5",
+    )
     # Keras counts an improvement from 1e-4 on, which this rate cannot reach.
     run, _, _ = train(kerazoo, tmp_path, "image-classification", *words)
     rates = [row["learning_rate"] for row in rows(run)]
@@ -181,8 +209,19 @@ def test_mixed_precision_trains_and_saves_float32(kerazoo, tmp_path, precision):
 
 @pytest.mark.parametrize("model", ["mlp", "perceptron", "lenet5"])
 def test_other_kinds_of_classifiers_train(kerazoo, tmp_path, model):
-    words = ("--model", model, "--no-tensorboard", "--epochs", "2", "--image-size", "32", "--learning-rate", "0.01",
-             "--optimizer", "adam")
+    words = (
+        "--model",
+        model,
+        "--no-tensorboard",
+        "--epochs",
+        "2",
+        "--image-size",
+        "32",
+        "--learning-rate",
+        "0.01",
+        "--optimizer",
+        "adam",
+    )
     _, metrics, _ = train(kerazoo, tmp_path, "image-classification", *words)
     assert metrics["test"]["accuracy"] > 0.2
 
@@ -256,9 +295,23 @@ sys.exit(main(sys.argv[1:]))
 def test_mirrored_training_on_two_devices_learns_as_one_does(kerazoo, tmp_path):
     words = (*SMALL_DIGITS, "--epochs", "3", "--model-options.normalization", "none", "--seed", "1")
     single, _, _ = train(kerazoo, tmp_path / "single", "image-classification", *words)
-    words = ("train", "image-classification", *words, "--strategy", "mirrored", "--out", tmp_path, "--name", "two")
+    words = (
+        "train",
+        "image-classification",
+        *words,
+        "--strategy",
+        "mirrored",
+        "--out",
+        tmp_path,
+        "--name",
+        "two",
+    )
     process = subprocess.run(
-        [sys.executable, "-c", MIRRORED, *map(str, words)], capture_output=True, text=True, check=False, timeout=240
+        [sys.executable, "-c", MIRRORED, *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
     )
     assert process.returncode == 0, process.stderr
     mirrored = rows(tmp_path / "image-classification" / "two")
@@ -276,9 +329,25 @@ def test_two_runs_with_one_seed_are_equal_and_another_seed_differs(kerazoo, tmp_
 
 def test_running_means_count_every_batch_once(kerazoo, tmp_path):
     # Keras counts one batch too many where it has to find the end of an epoch by itself.
-    words = (*SMALL_DIGITS, "--epochs", "1", "--batch-size", "600", "--learning-rate", "1e-12", "--optimizer", "sgd",
-             "--augment.rotation", "0", "--augment.shift", "0", "--augment.zoom", "0",
-             "--model-options.normalization", "none")
+    words = (
+        *SMALL_DIGITS,
+        "--epochs",
+        "1",
+        "--batch-size",
+        "600",
+        "--learning-rate",
+        "1e-12",
+        "--optimizer",
+        "sgd",
+        "--augment.rotation",
+        "0",
+        "--augment.shift",
+        "0",
+        "--augment.zoom",
+        "0",
+        "--model-options.normalization",
+        "none",
+    )
     run, _, _ = train(kerazoo, tmp_path, "image-classification", *words)
     row = rows(run)[0]
     assert row["loss"] == pytest.approx(row["val_loss"], rel=0.1)

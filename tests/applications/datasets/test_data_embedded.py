@@ -141,9 +141,7 @@ def test_full_disk_is_one_sentence_and_leaves_nothing(error, tmp_path, monkeypat
         raise error
 
     monkeypatch.setattr(Nuclei, "download_and_prepare", full)
-    with pytest.raises(
-        UserError, match=r"\(no space left\) while preparing data set 'nuclei'; free some space"
-    ):
+    with pytest.raises(UserError, match=r"\(no space left\) while preparing data set 'nuclei'; free some space"):
         load_segmentation("nuclei", data_dir=str(tmp_path), options=SMALL)
     assert list(tmp_path.iterdir()) == []
 
@@ -228,8 +226,6 @@ def test_importing_is_cheap():
         + "; ".join(f"import applications.datasets.{name}" for name in modules)
         + f"; print(time.process_time() - start, *set({heavy!r}.split()) & set(sys.modules))"
     )
-    out = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert out[1:] == []
     assert float(out[0]) < 0.1

@@ -175,9 +175,7 @@ def rename_folder(old, new):
 
 
 def keep(count):
-    return lambda root: [
-        p.unlink() for kind in ("images", "masks") for p in sorted((root / kind).iterdir())[count:]
-    ]
+    return lambda root: [p.unlink() for kind in ("images", "masks") for p in sorted((root / kind).iterdir())[count:]]
 
 
 def everywhere(values):

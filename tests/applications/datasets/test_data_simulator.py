@@ -57,9 +57,7 @@ def test_centres_keep_their_distance(touching):
 
 def test_nuclei_touch_below_one_and_not_above():
     def pieces(touching):
-        scene = simulate_nuclei(
-            NucleiParameters(touching=touching, axis_ratio=(1, 1), outline_sd=(0,) * 4), 5
-        )
+        scene = simulate_nuclei(NucleiParameters(touching=touching, axis_ratio=(1, 1), outline_sd=(0,) * 4), 5)
         return label(scene.mask)[1]
 
     assert pieces(1.1) == 60
@@ -67,14 +65,10 @@ def test_nuclei_touch_below_one_and_not_above():
 
 
 def test_photons_scale_the_signal_only():
-    dark, bright = (
-        simulate_nuclei(NucleiParameters(photons=n, background=(5, 5), vignetting=0), 2) for n in (20, 200)
-    )
+    dark, bright = (simulate_nuclei(NucleiParameters(photons=n, background=(5, 5), vignetting=0), 2) for n in (20, 200))
     inside = dark.mask > 0
     np.testing.assert_allclose(bright.photons - 5, 10 * (dark.photons - 5), rtol=1e-9, atol=1e-12)
-    assert (
-        12 < (dark.photons[inside] - 5).mean() < 30
-    )  # Lognormal brightness, blur, haze and nucleoli around 20.
+    assert 12 < (dark.photons[inside] - 5).mean() < 30  # Lognormal brightness, blur, haze and nucleoli around 20.
     far = dark.photons[:20, :20][dark.mask[:20, :20] == 0]
     assert far.min() >= 5 - 1e-12
 

@@ -26,9 +26,7 @@ def test_stratified_split_keeps_the_shares_of_every_class(seed):
 def test_tiny_classes_are_spread(size):
     labels = np.repeat(np.arange(40), size)
     split = split_indices(np.concatenate([labels, np.full(20, 40)]))
-    counts = np.stack(
-        [np.bincount(np.append(labels, [40] * 20)[split[name]], minlength=41)[:40] for name in split]
-    )
+    counts = np.stack([np.bincount(np.append(labels, [40] * 20)[split[name]], minlength=41)[:40] for name in split])
     check(split, 40 * size + 20)
     assert (counts[0] >= 1).all()  # Every class can be learned.
     if size >= 3:
@@ -76,17 +74,13 @@ def test_one_giant_group_leaves_something_for_the_others():
     check(split_indices(52, groups=groups), 52)
 
 
-@pytest.mark.parametrize(
-    "fractions", [(0.7, 0.3), (0.7, 0.2, 0.2), (1.0, 0.0, 0.0), (0.8, -0.1, 0.3), "abc", None, 1]
-)
+@pytest.mark.parametrize("fractions", [(0.7, 0.3), (0.7, 0.2, 0.2), (1.0, 0.0, 0.0), (0.8, -0.1, 0.3), "abc", None, 1])
 def test_bad_fractions(fractions):
     with pytest.raises(UserError, match=r"add up to 1, such as 0.7 0.15 0.15; received"):
         split_indices(100, fractions=fractions)
 
 
-@pytest.mark.parametrize(
-    ("count", "groups", "message"), [(2, None, "2 images"), (9, [0, 1] * 4 + [1], "2 groups")]
-)
+@pytest.mark.parametrize(("count", "groups", "message"), [(2, None, "2 images"), (9, [0, 1] * 4 + [1], "2 groups")])
 def test_too_few_to_split(count, groups, message):
     with pytest.raises(UserError, match=f"{message}.*at least 3"):
         split_indices(count, groups=groups)
@@ -130,7 +124,5 @@ def test_missing_splits_are_cut_from_training():
     split, remarks = complete_splits({"train": np.arange(100)}, labels, fractions=(0.7, 0.15, 0.15))
     check({name: split[name] for name in ("train", "val", "test")}, 100)
     assert "validation and test" in remarks[0]
-    split, remarks = complete_splits(
-        {"train": [0, 1], "val": [2], "test": [3]}, 4, fractions=(0.7, 0.15, 0.15)
-    )
+    split, remarks = complete_splits({"train": [0, 1], "val": [2], "test": [3]}, 4, fractions=(0.7, 0.15, 0.15))
     assert remarks == []

@@ -118,10 +118,7 @@ def test_mixed_sizes_other_names_and_our_own_split(data_dir):
     assert {name: len(indices) for name, indices in data.split.items()} == {"train": 14, "val": 3, "test": 3}
     for image, label in zip(data.images, data.labels, strict=True):
         assert label == image[0, 0, 0] % 2
-    assert (
-        load_classification("tfds:on_the_spot_mixed", data_dir=data_dir, image_size=4).images.max_shape[0]
-        == 4
-    )
+    assert load_classification("tfds:on_the_spot_mixed", data_dir=data_dir, image_size=4).images.max_shape[0] == 4
 
 
 def test_masks_of_any_numbers(data_dir):
@@ -207,9 +204,7 @@ def test_no_network_answers_within_ten_seconds(tmp_path, monkeypatch):
     """The name server hangs, as it does behind many firewalls."""
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(60))
     start = time.monotonic()
-    with pytest.raises(
-        UserError, match=r"'mnist' is not prepared in .* no network to download it; run `python -c"
-    ):
+    with pytest.raises(UserError, match=r"'mnist' is not prepared in .* no network to download it; run `python -c"):
         load_classification("tfds:mnist", data_dir=str(tmp_path))
     assert time.monotonic() - start < 10
     assert list(tmp_path.iterdir()) == []
@@ -242,7 +237,5 @@ def test_failure_inside_tfds_is_one_sentence(tmp_path, monkeypatch):
         raise RuntimeError("checksum mismatch.\nand a long explanation")
 
     monkeypatch.setattr(OnTheSpot, "download_and_prepare", fail)
-    with pytest.raises(
-        UserError, match=r"TFDS could not prepare data set 'on_the_spot': checksum mismatch\.$"
-    ):
+    with pytest.raises(UserError, match=r"TFDS could not prepare data set 'on_the_spot': checksum mismatch\.$"):
         load_classification("tfds:on_the_spot", data_dir=str(tmp_path))
