@@ -1,4 +1,4 @@
-"""`kerazoo quickstart`: a classifier and a segmentation network, from data to checked LiteRT files, without a network."""
+"""`kerazoo quickstart`: a classifier and a segmentation network, from data to checked LiteRT files, offline."""
 
 from __future__ import annotations
 

@@ -218,7 +218,7 @@ class SemanticSegmentation(Application):
         ]
 
     def write(self, predictions: list[Prediction], folder: Path) -> list[Path]:
-        """Writes, for each file, a PNG of class numbers (`NAME_mask.png`) and a picture to look at (`NAME_overlay.png`)."""
+        """Writes for each file a PNG of class numbers (`NAME_mask.png`) and a picture of it (`NAME_overlay.png`)."""
         import io
 
         from PIL import Image

@@ -24,7 +24,7 @@ def nodes(model: keras.Model) -> Iterator[Any]:
 
 
 def inputs(model: keras.Model) -> Any:
-    """Returns the inputs in the structure in which the model takes them: one tensor, a list or a dictionary."""
+    """Returns the inputs in the structure the model takes them in: one tensor, a list or a dictionary."""
     return model._inputs_struct
 
 

@@ -247,10 +247,8 @@ def _read_images(builder, splits, image_key, channels, size, cache_dir, *, resiz
     dtype = dtype if dtype.name in ("uint8", "uint16") else np.dtype("float32")
     if len(shape) != 3:
         raise UserError(f"TFDS data set {builder.name!r} holds {image_key} of shape {shape}, not single images.")
-    if None in shape:
-        shapes = [example[image_key].shape for example in _examples(builder, splits)]
-    else:
-        shapes = [shape] * total
+    open_size = None in shape
+    shapes = [example[image_key].shape for example in _examples(builder, splits)] if open_size else [shape] * total
     headers = [ImageHeader(height, width, depth, dtype.name) for height, width, depth in shapes]
     channels = choose_channels(headers, [str(index) for index in range(total)], channels)
     size, remark = choose_size(headers, size) if resized else (None, None)

@@ -151,9 +151,11 @@ def test_resnet_option_a_drops_pixels_and_adds_zeros() -> None:
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 31), (1, 1), (23, 8), (100, 33)])
 @pytest.mark.parametrize(
-    "options", [{}, {"backbone": "resnet20"}, {"backbone": "resnet18"}, {"depth": 1}], ids=str
+    ("options", "multiple"),
+    [({}, 16), ({"depth": 1}, 2), ({"backbone": "resnet20"}, 4), ({"backbone": "resnet18"}, 32)],
+    ids=str,
 )
-def test_unet_takes_any_size(size: tuple[int, int], options: dict) -> None:
+def test_unet_takes_any_size(size: tuple[int, int], options: dict, multiple: int) -> None:
     with zoo.cheap_weights():
         model = zoo.fresh("unet", input_shape=(*size, 2), **options)
     assert model.output_shape == (None, *size, 3)
