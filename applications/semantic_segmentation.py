@@ -68,7 +68,7 @@ class SemanticSegmentation(Application):
         {"filters": 16, "depth": 3, "normalization": "batch"},
         "Arguments of the builder; the default is laptop-sized.",
     )
-    epochs: int = option(20, "Passes over the training data.", minimum=1)
+    epochs: int = option(16, "Passes over the training data.", minimum=1)
     batch_size: int = option(8, "Crops per step, over all devices together.", minimum=1)
     learning_rate: float = option(3e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")

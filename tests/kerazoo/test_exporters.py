@@ -211,9 +211,7 @@ def test_subclassed_model_needs_samples(tmp_path):
 def test_range_of_random_samples(tmp_path):
     scaled = chain(keras.Input((5,)), L.Rescaling(1 / 127.5, -1, name="preprocess"), L.Dense(2))
     assert export(scaled, tmp_path / "a").samples.startswith("4 random samples in [0, 255]")
-    assert export(scaled, tmp_path / "b", input_range=(-2, 3)).samples.startswith(
-        "4 random samples in [-2, 3]"
-    )
+    assert export(scaled, tmp_path / "b", input_range=(-2, 3)).samples.startswith("4 random samples in [-2, 3]")
     assert "card" in export(kerazoo.mlp(), tmp_path / "c").samples
 
 
@@ -406,9 +404,7 @@ def test_missing_file(tmp_path):
 def test_missing_package(tmp_path, monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if "onnx" in name else real(name))
-    with pytest.raises(
-        ImportError, match=r"tf2onnx and onnx and onnxruntime.*pip install 'kerazoo\[export\]'"
-    ):
+    with pytest.raises(ImportError, match=r"tf2onnx and onnx and onnxruntime.*pip install 'kerazoo\[export\]'"):
         export(build(dense), tmp_path / "m.onnx", "onnx")
 
 

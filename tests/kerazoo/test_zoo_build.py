@@ -40,8 +40,7 @@ def test_layer_names(name: str) -> None:
     made_up = [
         layer.name
         for layer in first
-        if re.fullmatch(rf"{_snake_case(type(layer).__name__)}(_\d+)?", layer.name)
-        and layer.name != "flatten"
+        if re.fullmatch(rf"{_snake_case(type(layer).__name__)}(_\d+)?", layer.name) and layer.name != "flatten"
     ]
     assert not made_up
 
@@ -49,11 +48,7 @@ def test_layer_names(name: str) -> None:
 @pytest.mark.parametrize("name", zoo.models())
 def test_batch_norm_momentum(name: str) -> None:
     """PyTorch's momentum 0.1 is Keras's 0.9; with 0.1 the statistics would be those of the last batch."""
-    norms = [
-        layer
-        for layer in zoo.leaf_layers(zoo.built(name))
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
+    norms = [layer for layer in zoo.leaf_layers(zoo.built(name)) if isinstance(layer, keras.layers.BatchNormalization)]
     assert all(layer.momentum >= 0.5 for layer in norms)
 
 

@@ -29,9 +29,7 @@ def test_perceptron_follows_rosenblatts_rule(rate: float) -> None:
     np.testing.assert_allclose(model.get_weights()[1], b, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("targets", "learnable"), [([0, 0, 0, 1], True), ([0, 1, 1, 1], True), ([0, 1, 1, 0], False)]
-)
+@pytest.mark.parametrize(("targets", "learnable"), [([0, 0, 0, 1], True), ([0, 1, 1, 1], True), ([0, 1, 1, 0], False)])
 def test_perceptron_gates(targets: list[int], learnable: bool) -> None:
     """AND and OR are linearly separable, XOR is not."""
     model = kerazoo.perceptron((2,), 1)
@@ -46,9 +44,7 @@ def test_perceptron_as_a_classifier() -> None:
     y = random.integers(0, 3, 300)
     x = (centres[y] + random.normal(size=(300, 4, 4, 1))).astype("float32")
     model = kerazoo.perceptron((4, 4, 1), 3, output_activation="softmax")
-    model.compile(
-        keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False
-    )
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
     history = model.fit(x, y, epochs=3, batch_size=4, verbose=0, sample_weight=np.ones(300))
     assert history.history["accuracy"][-1] > 0.95
     step = kerazoo.perceptron((4, 4, 1), 3)

@@ -76,9 +76,7 @@ def test_recorded_outputs_of_pytorch(name: str) -> None:
     """The logits that an implementation of our own in PyTorch gave for the same seeded weights and images."""
     case = RECORDED["cases"][name]
     with zoo.cheap_weights():
-        model = kerazoo.create_model(
-            case["builder"], case["shape"], 10, classifier_activation=None, **case["options"]
-        )
+        model = kerazoo.create_model(case["builder"], case["shape"], 10, classifier_activation=None, **case["options"])
     with np.load(REFERENCES / "torch.npz") as outputs:
         expected = outputs[name]
     found = zoo.value(seeded.fill(model)(seeded.image(name, (2, *case["shape"]))))
@@ -100,9 +98,7 @@ def _our_name(theirs: str) -> str:
 @pytest.fixture(scope="module")
 def resnet50_of_keras() -> keras.Model:
     with zoo.cheap_weights():
-        theirs = keras.applications.ResNet50(
-            weights=None, input_shape=(97, 97, 3), classifier_activation=None
-        )
+        theirs = keras.applications.ResNet50(weights=None, input_shape=(97, 97, 3), classifier_activation=None)
     return seeded.fill(theirs)
 
 
@@ -150,9 +146,7 @@ def test_resnet50_of_keras_applications(resnet50_of_keras: keras.Model) -> None:
         "one activation": {"stage2_block3_relu2": {"activation": "gelu"}},
     }
     for name, change in wrong.items():
-        assert seeded.difference(zoo.value(_mutated(ours, change)(x)), expected) > 1e-5, (
-            f"{name} was not noticed"
-        )
+        assert seeded.difference(zoo.value(_mutated(ours, change)(x)), expected) > 1e-5, f"{name} was not noticed"
     with zoo.cheap_weights():
         other = kerazoo.resnet50((97, 97, 3), classifier_activation=None, stride_in="3x3")
     other.set_weights(ours.get_weights())
@@ -160,8 +154,6 @@ def test_resnet50_of_keras_applications(resnet50_of_keras: keras.Model) -> None:
 
 
 def test_the_difference_of_keras_resnet50_is_its_biases(resnet50_of_keras: keras.Model) -> None:
-    biases = sum(
-        math.prod(w.shape) for w in resnet50_of_keras.weights if "conv" in w.path and w.path.endswith("bias")
-    )
+    biases = sum(math.prod(w.shape) for w in resnet50_of_keras.weights if "conv" in w.path and w.path.endswith("bias"))
     assert biases == 26_560
     assert resnet50_of_keras.count_params() == 25_610_152 + biases

@@ -74,9 +74,7 @@ def perturb(model: keras.Model, seed: int = 1) -> None:
         before = value(weight)
         if np.issubdtype(before.dtype, np.floating):
             moved = before * random.uniform(0.9, 1.1, before.shape)
-            weight.assign(
-                moved if "variance" in weight.path else moved + random.normal(0, 0.02, before.shape)
-            )
+            weight.assign(moved if "variance" in weight.path else moved + random.normal(0, 0.02, before.shape))
 
 
 def settle(model: keras.Model, inputs: Any) -> None:

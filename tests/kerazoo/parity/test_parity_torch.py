@@ -23,9 +23,7 @@ def test_same_logits_as_pytorch(name: str) -> None:
     import kerazoo
 
     case = CASES[name]
-    model = kerazoo.create_model(
-        case["builder"], case["shape"], 10, classifier_activation=None, **case["options"]
-    )
+    model = kerazoo.create_model(case["builder"], case["shape"], 10, classifier_activation=None, **case["options"])
     x = seeded.image(name, (2, *case["shape"]))
     found = np.asarray(seeded.fill(model)(x))
     expected = torch_output(name)

@@ -16,9 +16,7 @@ import seeded
 class Basic(nn.Module):
     """Two 3 x 3 convolutions and a shortcut: projection, or subsampling with zero channels."""
 
-    def __init__(
-        self, name: str, width: int, filters: int, stride: int, zeros: tuple[int, int] | None
-    ) -> None:
+    def __init__(self, name: str, width: int, filters: int, stride: int, zeros: tuple[int, int] | None) -> None:
         super().__init__()
         self.name, self.stride, self.zeros = name, stride, zeros
         self.conv1 = nn.Conv2d(width, filters, 3, stride, 1, bias=False)
@@ -41,9 +39,7 @@ class Basic(nn.Module):
 class ResNet(nn.Module):
     """Stem, stages of basic blocks, global average, linear layer."""
 
-    def __init__(
-        self, widths: list[int], repeats: int, imagenet: bool, zeros: str | None, classes: int
-    ) -> None:
+    def __init__(self, widths: list[int], repeats: int, imagenet: bool, zeros: str | None, classes: int) -> None:
         super().__init__()
         self.imagenet = imagenet
         self.stem_conv = nn.Conv2d(
@@ -56,9 +52,7 @@ class ResNet(nn.Module):
             for index in range(1, repeats + 1):
                 stride = 2 if stage > 1 and index == 1 else 1
                 missing = filters - width
-                around = {"end": (0, missing), "both": (missing // 2, missing - missing // 2), None: None}[
-                    zeros
-                ]
+                around = {"end": (0, missing), "both": (missing // 2, missing - missing // 2), None: None}[zeros]
                 self.blocks.append(Basic(f"stage{stage}_block{index}", width, filters, stride, around))
                 width = filters
         self.predictions = nn.Linear(width, classes)
@@ -75,9 +69,7 @@ class ResNet(nn.Module):
 class UNet(nn.Module):
     """The figure of the paper, with or without padding, with or without batch normalisation."""
 
-    def __init__(
-        self, channels: int, classes: int, filters: int, depth: int, padding: int, norm: bool
-    ) -> None:
+    def __init__(self, channels: int, classes: int, filters: int, depth: int, padding: int, norm: bool) -> None:
         super().__init__()
         self.depth, self.padding, self.norm = depth, padding, norm
         width = channels
