@@ -124,19 +124,23 @@ def leaf_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return found
 
 
+def functional_parts(model: keras.Model) -> list[keras.Model]:
+    """Returns the model itself, or the functional models inside one that has no graph of its own (a trained pair)."""
+    if getattr(model, "inputs", None):
+        return [model]
+    return [part for layer in model.layers if isinstance(layer, keras.Model) for part in functional_parts(layer)]
+
+
 def normalized_biases(model: keras.Model) -> set[int]:
     """Returns the ids of biases that a normalisation takes away: their gradient is zero up to rounding."""
     from kerazoo import _graph
 
-    norms = (
-        keras.layers.BatchNormalization,
-        keras.layers.LayerNormalization,
-        keras.layers.GroupNormalization,
-    )
-    producers = {id(out): node.operation for node in _graph.nodes(model) for out in node.outputs}
+    norms = (keras.layers.BatchNormalization, keras.layers.LayerNormalization, keras.layers.GroupNormalization)
+    nodes = [node for part in functional_parts(model) for node in _graph.nodes(part)]
+    producers = {id(out): node.operation for node in nodes for out in node.outputs}
     return {
         id(producers[id(tensor)].bias)
-        for node in _graph.nodes(model)
+        for node in nodes
         if isinstance(node.operation, norms)
         for tensor in node.arguments.keras_tensors
         if getattr(producers[id(tensor)], "bias", None) is not None
