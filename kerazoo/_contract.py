@@ -14,7 +14,7 @@ import keras
 
 from kerazoo._words import nearest
 from kerazoo.card import ModelCard
-from kerazoo.weights import check_weights, load_weights
+from kerazoo.weights.files import check_weights, load_weights
 
 # Said once for all builders; an entry in a builder's own `Args` section takes precedence.
 SPINE = {

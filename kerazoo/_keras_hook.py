@@ -25,7 +25,11 @@ def install() -> None:
 
 
 def register_classes() -> None:
-    """Imports every module that holds registered classes."""
+    """Imports every module that holds registered classes.
+
+    This may happen in the middle of the import of one of kerazoo's own modules, so those modules take names from
+    modules (`kerazoo.layers.activations`), not from the packages around them, which may be half there.
+    """
     from kerazoo import catalog
 
     importlib.import_module("kerazoo.layers")

@@ -1,5 +1,7 @@
 """Functions `x -> x` that several families share. A block exists once, here."""
 
+import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
+
 from kerazoo.blocks.conv import HE_NORMAL_FAN_OUT, batch_norm, conv_norm_act
 from kerazoo.blocks.ends import classification_head, image_input, named_activation, preprocess
 from kerazoo.blocks.residual import add_relu, basic_residual, projection_shortcut

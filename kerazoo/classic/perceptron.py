@@ -14,7 +14,7 @@ from keras import layers, ops
 
 from kerazoo import blocks, checks
 from kerazoo.catalog import register_model
-from kerazoo.layers import heaviside
+from kerazoo.layers.activations import heaviside
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")

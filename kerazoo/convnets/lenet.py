@@ -15,7 +15,9 @@ from keras import layers
 
 from kerazoo import blocks, checks
 from kerazoo.catalog import register_model
-from kerazoo.layers import EuclideanRBF, PartialConv2D, scaled_tanh
+from kerazoo.layers.activations import scaled_tanh
+from kerazoo.layers.euclidean_rbf import EuclideanRBF
+from kerazoo.layers.partial_conv import PartialConv2D
 
 _FORMAT = {"data_format": "channels_last"}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
+
 from kerazoo.weights.files import check_weights, load_weights
 
 __all__ = ["check_weights", "load_weights"]
