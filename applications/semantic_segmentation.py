@@ -63,11 +63,7 @@ class SemanticSegmentation(Application):
     kinds: ClassVar[tuple[str, ...]] = ("dense_prediction",)
 
     data: str = option("nuclei", "`nuclei`, `tfds:NAME`, or a folder with images/ and masks/.")
-    model: str = option("unet", "Dense-prediction model of the catalogue.")
-    model_options: dict[str, Any] = option(
-        {"filters": 16, "depth": 3, "normalization": "batch"},
-        "Arguments of the builder; the default is laptop-sized.",
-    )
+    model: str = option("unet_small", "Dense-prediction model of the catalogue; `unet` is the paper's size.")
     epochs: int = option(16, "Passes over the training data.", minimum=1)
     batch_size: int = option(8, "Crops per step, over all devices together.", minimum=1)
     learning_rate: float = option(3e-3, "Largest learning rate.", minimum=0)

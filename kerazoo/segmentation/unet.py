@@ -7,7 +7,7 @@ arXiv:1505.04597 (MICCAI 2015).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import keras
 from keras import layers
@@ -18,6 +18,19 @@ from kerazoo.catalog import create_model, list_models, register_model
 
 _DECODER_WIDTHS = (256, 128, 64, 32, 16)  # with a backbone, from the coarsest step to the finest
 _FORMAT = {"data_format": "channels_last"}
+
+
+class UNetOptions(TypedDict, total=False):
+    """Keyword arguments of every U-Net beside its size."""
+
+    padding: str
+    backbone: str | None
+    classifier_activation: Any
+    dropout_rate: float
+    include_preprocessing: bool | tuple[float, float]
+    weights: str | None
+    dtype: str | None
+    name: str
 
 
 @register_model
@@ -99,6 +112,25 @@ def unet(
         **_FORMAT,
     )(x)
     return keras.Model(inputs, outputs, name=name)
+
+
+@register_model(family=unet)
+def unet_small(
+    input_shape: Sequence[int | None] = (256, 256, 1),
+    num_classes: int = 2,
+    *,
+    filters: int = 16,
+    depth: int = 3,
+    normalization: str | None = "batch",
+    **options: Unpack[UNetOptions],
+) -> keras.Model:
+    """U-Net that a laptop trains in minutes: 16 filters, three halvings, batch normalisation.
+
+    Example:
+        >>> model = kerazoo.unet_small((None, None, 3), 4)
+    """
+    size = {"filters": filters, "depth": depth, "normalization": normalization}
+    return unet(input_shape, num_classes, **size, **options)
 
 
 def valid_output_size(size: int, depth: int = 4) -> int | None:
