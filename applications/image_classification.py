@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from applications.core.application import Application, ScheduleName, Serving
 from applications.core.augmentation import ImageAugmentation
 from applications.core.config import group, option
+from applications.core.errors import UserError
 
 if TYPE_CHECKING:
     import keras
@@ -49,9 +50,9 @@ class ImageClassification(Application):
     model: str = option("resnet20", "Image classifier of the catalogue, or `mlp` or `perceptron`.")
     epochs: int = option(40, "Passes over the training data.", minimum=1)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
-    image_size: int | None = option(
+    image_size: tuple[int, ...] | None = option(
         None,
-        "Height and width all images are resized to; none: their common size, or about their median.",
+        "Size all images are resized to, `64` or `HEIGHT,WIDTH`; none: their common size, or about their median.",
         minimum=1,
     )
     augment: ImageAugmentation = group(ImageAugmentation, "Random changes of the training images.")
@@ -59,7 +60,16 @@ class ImageClassification(Application):
     def datasets(self, progress: Callable | None = None) -> Datasets:
         from applications.datasets.data import load_classification
 
-        return load_classification(self.data, image_size=self.image_size, **self.loading(progress))
+        size = None if self.image_size is None else (self.image_size[0], self.image_size[-1])
+        return load_classification(self.data, image_size=size, **self.loading(progress))
+
+    def check(self) -> None:
+        super().check()
+        if self.image_size is not None and len(self.image_size) not in (1, 2):
+            raise UserError(f"image_size: expected one or two numbers, received {len(self.image_size)}.")
+
+    def for_other_data(self, data: str, known: dict[str, Any]) -> Application:
+        return super().for_other_data(data, known).replace(image_size=tuple(known["image_shape"][:2]))
 
     def samples(self, datasets: Datasets, split: str, *, training: bool) -> Samples:
         import numpy as np

@@ -114,6 +114,7 @@ class Application:
     max_time: str | None = option(None, "Longest training, e.g. 90s, 30m, 2h.")
     fast_dev_run: bool = option(False, "Try everything on two batches and one epoch.")
     k_folds: int = option(0, "Cross-validation with this number of folds; 0: none.", minimum=0)
+    channels: Literal[1, 3] | None = option(None, "Channels of the images; none: 1 where all are grey, else 3.")
     on_bad_file: Literal["error", "skip"] = option("error", "Unreadable files: end with a message, or go on without.")
     data_dir: str | None = option(None, "Where prepared TFDS data lie; none: the usual place of TFDS.")
     data_options: dict[str, Any] = option({}, "Options of an embedded data set, e.g. `--data-options.photons 10`.")
@@ -180,6 +181,10 @@ class Application:
     def restore(self, state: dict[str, Any]) -> None:
         """Takes back what `state` returned."""
 
+    def for_other_data(self, data: str, known: dict[str, Any]) -> Application:
+        """Returns the application for other data, which are to be read as the run's were (`known`: its `data.json`)."""
+        return self.replace(data=data, data_options={}, channels=known["channels"])
+
     # Checks that need neither Keras nor data ------------------------------------------------------------------------
 
     def check(self) -> None:
@@ -241,6 +246,7 @@ class Application:
             "seed": self.seed if self.split.seed is None else self.split.seed,
             "on_bad_file": self.on_bad_file,
             "data_dir": self.data_dir,
+            "channels": self.channels,
             "options": self.data_options or None,
             "progress": progress,
         }

@@ -329,7 +329,7 @@ class Progress(keras.callbacks.Callback):
         show: Prints a finished line.
     """
 
-    def __init__(self, epochs: int, steps_per_epoch: int, show: Callable[[str], None] = print):
+    def __init__(self, epochs: int, steps_per_epoch: int, show: Callable[[str], None]):
         super().__init__()
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch

@@ -63,7 +63,7 @@ def evaluate_run(path: str | Path, data: str | None = None, show: Callable[[str]
     application = load_application(run)
     known = run.read_json("data.json")
     if data is not None:
-        application = application.replace(data=data, data_options={})
+        application = application.for_other_data(data, known)
     datasets = application.datasets(progress=reading_progress())
     show(f"data: {datasets.description}")
     if data is None:
@@ -90,6 +90,8 @@ def _as_trained(datasets: Datasets, known: dict[str, Any]) -> Datasets:
     """Numbers the classes of other data as the run does, and makes all samples its test split."""
     import numpy as np
 
+    from applications.datasets.store import ImageStore
+
     names = tuple(known["class_names"])
     strangers = [name for name in datasets.class_names if name not in names]
     if strangers or (datasets.masks is not None and datasets.class_names != names):
@@ -99,17 +101,18 @@ def _as_trained(datasets: Datasets, known: dict[str, Any]) -> Datasets:
         )
     if datasets.channels != known["channels"]:
         raise UserError(f"The data have {datasets.channels} channels, the run was trained on {known['channels']}.")
-    if list(datasets.value_range) != known["value_range"]:
-        raise UserError(
-            f"The data's pixels range to {datasets.value_range[1]:g}, the run was trained on a range to "
-            f"{known['value_range'][1]:g}: give images of the same depth."
-        )
+    images = datasets.images
+    if list(datasets.value_range) != known["value_range"]:  # other depth: bring the pixels to the trained scale
+        factor = np.float32(known["value_range"][1] / datasets.value_range[1])
+        images = ImageStore.from_arrays([image * factor for image in images])
     everything = np.arange(len(datasets))
     labels = datasets.labels
     if labels is not None:
         labels = np.asarray([names.index(name) for name in datasets.class_names])[labels]
     split = {"train": everything[:0], "val": everything[:0], "test": everything}
-    return dataclasses.replace(datasets, labels=labels, class_names=names, split=split)
+    return dataclasses.replace(
+        datasets, images=images, labels=labels, class_names=names, split=split, value_range=tuple(known["value_range"])
+    )
 
 
 def predict_files(path: str | Path, inputs: Iterable[str], out: str | Path, on_bad_file: str = "error") -> list[Path]:

@@ -6,7 +6,6 @@ system (released even after `kill -9`) keeps a second process out.
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -14,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from applications.core.errors import UserError
 
@@ -141,7 +140,7 @@ class RunDirectory:
         """
         with open(self.path / ".lock", "a+", encoding="utf-8") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(file)
             except OSError:
                 file.seek(0)
                 owner = file.read().strip() or "unknown"
@@ -152,6 +151,19 @@ class RunDirectory:
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+
+def _lock(file: IO[str]) -> None:
+    """Takes the operating system's lock on an open file, or raises OSError at once; it ends with the process."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        file.seek(1 << 30)  # far behind the text, which others must be able to read
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def environment() -> dict[str, Any]:

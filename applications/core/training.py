@@ -27,15 +27,21 @@ if TYPE_CHECKING:
 Show = Callable[[str], None]
 
 
+def say(line: str) -> None:
+    """Prints a line at once, also where the output is a file or a pipe."""
+    print(line, flush=True)
+
+
 class Interrupted(Exception):
     """A signal ended the training; a checkpoint was saved. `status` is the exit status to leave with."""
 
     def __init__(self, signal_name: str, run: RunDirectory):
         super().__init__(f"Interrupted by {signal_name}; saved. Go on with: kerazoo resume {run.path}")
+        self.signal_name = signal_name
         self.status = 128 + getattr(signal, signal_name)
 
 
-def start(application: Application, show: Show = print) -> RunDirectory:
+def start(application: Application, show: Show = say) -> RunDirectory:
     """Trains an application in a new run directory.
 
     The data are read and the model is built before anything is written, so a configuration that cannot work leaves
@@ -53,6 +59,7 @@ def start(application: Application, show: Show = print) -> RunDirectory:
         Interrupted: SIGINT or SIGTERM; the run can be resumed.
     """
     application.check()
+    application = with_absolute_paths(application)
     session = Session(application, show)
     config = yaml_of(application)
     run = RunDirectory.create(application.out, application.task, config, application.name)
@@ -62,7 +69,7 @@ def start(application: Application, show: Show = print) -> RunDirectory:
         return session.work(run)
 
 
-def resume(path: str | Path, show: Show = print) -> RunDirectory:
+def resume(path: str | Path, show: Show = say) -> RunDirectory:
     """Goes on with an interrupted run from its last checkpoint, or afresh where there is none yet.
 
     Args:
@@ -104,6 +111,19 @@ def yaml_of(application: Application) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
+def with_absolute_paths(application: Application) -> Application:
+    """Returns the application with paths a later `resume` finds from any folder."""
+    from applications.datasets.data import CLASSIFICATION_NAMES, SEGMENTATION_NAMES
+
+    changes: dict[str, Any] = {}
+    if application.data_dir is not None:
+        changes["data_dir"] = os.path.abspath(os.path.expanduser(application.data_dir))
+    path = Path(application.data).expanduser()
+    if application.data not in CLASSIFICATION_NAMES + SEGMENTATION_NAMES and path.exists():
+        changes["data"] = str(path.absolute())
+    return application.replace(**changes)
+
+
 def about(datasets: Datasets) -> dict[str, Any]:
     """Returns what later commands and the report must know about the data (`data.json`)."""
     return {
@@ -128,7 +148,7 @@ class Session:
         show: Prints one line.
     """
 
-    def __init__(self, application: Application, show: Show = print):
+    def __init__(self, application: Application, show: Show = say):
         from applications.core.quiet import import_tensorflow
         from applications.core.strategy import make_strategy, prepare
 
@@ -146,7 +166,8 @@ class Session:
         if self.datasets.skipped:
             show(f"warning: {len(self.datasets.skipped)} unreadable files were left out; the report lists them.")
         self.fold_splits = self._fold_splits()
-        self.fits = {"": Fit(self, self.datasets)} if not self.fold_splits else {}
+        first = dataclasses.replace(self.datasets, split=self.fold_splits[0]) if self.fold_splits else self.datasets
+        self.first_fit = Fit(self, first)
 
     def _fold_splits(self) -> list[dict[str, Any]]:
         """Returns one split per fold: training and validation are divided anew, the test split stays untouched."""
@@ -181,7 +202,7 @@ class Session:
             if self.fold_splits:
                 self._work_folds(run)
             else:
-                finish(run, self.fits[""], self.fits[""].train(run))
+                finish(run, self.first_fit, self.first_fit.train(run))
         except Interrupted:
             run.set_status("interrupted")
             raise
@@ -204,8 +225,11 @@ class Session:
                 fold.path.mkdir(parents=True, exist_ok=True)
                 fold.write_text("config.yaml", yaml_of(self.application))
                 fold.write_json("data.json", about(datasets))
-                fit = Fit(self, datasets)
-                finish(fold, fit, fit.train(fold))
+                fit = self.first_fit if number == 1 else Fit(self, datasets)
+                try:
+                    finish(fold, fit, fit.train(fold))
+                except Interrupted as interrupted:
+                    raise Interrupted(interrupted.signal_name, run) from None
                 fold.set_status("finished")
             metrics.append(fold.read_json("metrics.json"))
         monitor, mode = self.application.monitor

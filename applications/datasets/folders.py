@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from applications.core.errors import UserError
 from applications.datasets.data import Datasets, Progress
+from applications.datasets.groups import GROUP_FILE, read_group_file
 from applications.datasets.loading import (
     BadFiles,
     choose_channels,
@@ -84,7 +85,8 @@ def classification_folder(
             "two class folders with images."
         )
     labels = np.array([class_names.index(sample.class_name) for sample in samples], np.int64)
-    split, remarks = _split(samples, labels, class_names, fractions, seed)
+    groups = read_group_file(root, names)
+    split, remarks = _split(samples, labels, class_names, fractions, seed, groups)
     return Datasets(
         name=plain(root.resolve().name),
         description=f"The user's own images from {str(root)!r}.",
@@ -93,6 +95,7 @@ def classification_folder(
         class_names=class_names,
         ids=tuple(names),
         labels=labels,
+        groups=groups,
         value_range=value_range(images.dtype, images),
         skipped=tuple(bad.skipped),
         warnings=(*warnings, *([remark] if remark else []), *remarks),
@@ -106,6 +109,8 @@ def find_samples(root: Path) -> tuple[list[Sample], list[str]]:
         UserError: for an empty folder, one without class folders, and one laid out for segmentation.
     """
     _, others = scan_folder(root)
+    others[".csv"] -= (root / GROUP_FILE).is_file()
+    others = +others
     splits = split_folders(root)
     samples: list[Sample] = []
     warnings = others_warning(others, root)
@@ -162,7 +167,7 @@ def _drop_bad(samples, headers, root):
     return [sample for sample, _ in good], [header for _, header in good]
 
 
-def _split(samples, labels, class_names, fractions, seed):
+def _split(samples, labels, class_names, fractions, seed, groups):
     """Returns the split of the folders, or our own, and sentences about what is odd."""
     import numpy as np
 
@@ -170,7 +175,7 @@ def _split(samples, labels, class_names, fractions, seed):
         counts = np.bincount(labels, minlength=len(class_names))
         single = [name for name, count in zip(class_names, counts, strict=True) if count == 1]
         warnings = [f"Class {name!r} has one image, which goes to training; it cannot be tested." for name in single]
-        return split_indices(labels, fractions=fractions, seed=seed), warnings
+        return split_indices(labels, fractions=fractions, seed=seed, groups=groups), warnings
     parts = np.array([sample.split for sample in samples])
     given = {name: np.flatnonzero(parts == name) for name in ("train", "val", "test") if (parts == name).any()}
     if "train" not in given:

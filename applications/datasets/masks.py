@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from applications.core.errors import UserError
 from applications.datasets.data import Datasets, Progress
 from applications.datasets.folders import IMAGE_NAMES, MASK_NAMES, split_folders
+from applications.datasets.groups import GROUP_FILE, read_group_file
 from applications.datasets.loading import (
     BadFiles,
     choose_channels,
@@ -71,7 +72,8 @@ def segmentation_folder(
     mask_names = [relative_name(paths[index], root) for index in good]
     class_names, meaning = mask_classes(values, mask_names, read_class_file(root))
     kept = [kept[index] for index in good]
-    split, remarks = _split([pairs[index] for index in kept], fractions, seed)
+    groups = read_group_file(root, [names[index] for index in kept])
+    split, remarks = _split([pairs[index] for index in kept], fractions, seed, groups)
     return Datasets(
         name=plain(root.resolve().name),
         description=f"The user's own images and masks from {str(root)!r}.",
@@ -80,6 +82,7 @@ def segmentation_folder(
         class_names=class_names,
         ids=tuple(names[index] for index in kept),
         masks=_renumber(masks.select(good), meaning, cache_dir),
+        groups=groups,
         value_range=value_range(images.dtype, images),
         skipped=tuple(bad.skipped),
         warnings=(*warnings, *remarks),
@@ -95,6 +98,7 @@ def find_pairs(root: Path, bad: BadFiles) -> tuple[list[Pair], list[str]]:
     _, others = scan_folder(root)
     if (root / CLASS_FILE).is_file():
         others[".txt"] -= 1
+    others[".csv"] -= (root / GROUP_FILE).is_file()
     pairs: list[Pair] = []
     for images, masks, split in _folder_pairs(root):
         pairs += [Pair(*files, split) for files in match(images, masks, bad)]
@@ -348,12 +352,12 @@ def _renumber(masks: ImageStore, meaning: Mapping[int, int], cache_dir) -> Image
     return target
 
 
-def _split(pairs: Sequence[Pair], fractions, seed):
+def _split(pairs: Sequence[Pair], fractions, seed, groups):
     """Returns the split of the folders, or our own, and a sentence where something had to be cut."""
     import numpy as np
 
     if pairs[0].split is None:
-        return split_indices(len(pairs), fractions=fractions, seed=seed), []
+        return split_indices(len(pairs), fractions=fractions, seed=seed, groups=groups), []
     parts = np.array([pair.split for pair in pairs])
     given = {name: np.flatnonzero(parts == name) for name in ("train", "val", "test") if (parts == name).any()}
     if "train" not in given:

@@ -129,8 +129,7 @@ def unet_small(
     Example:
         >>> model = kerazoo.unet_small((None, None, 3), 4)
     """
-    size = {"filters": filters, "depth": depth, "normalization": normalization}
-    return unet(input_shape, num_classes, **size, **options)
+    return unet(input_shape, num_classes, filters=filters, depth=depth, normalization=normalization, **options)
 
 
 def valid_output_size(size: int, depth: int = 4) -> int | None:

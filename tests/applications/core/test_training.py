@@ -267,6 +267,20 @@ def test_k_folds_report_mean_and_spread_and_leave_the_test_split_alone(kerazoo, 
     assert "fold" in (run / "report.html").read_text().lower()
 
 
+def test_paths_are_found_from_any_folder(kerazoo, tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        for number in range(6):
+            pixels = np.random.default_rng(number).integers(0, 255, (8, 8)).astype(np.uint8)
+            save_image(tmp_path / "my data" / name / f"{number}.png", pixels)
+    monkeypatch.chdir(tmp_path)
+    run, _, _ = train(
+        kerazoo, tmp_path, "image-classification", *SMALL_DIGITS, "--data", "my data", "--batch-size", "4"
+    )
+    monkeypatch.chdir("/")
+    answer = kerazoo("evaluate", run)
+    assert answer.status == 0, answer.err
+
+
 def test_k_folds_are_resumed_without_repeating_finished_ones(kerazoo, tmp_path):
     words = (*SMALL_DIGITS, "--k-folds", "2", "--epochs", "1")
     run, metrics, _ = train(kerazoo, tmp_path, "image-classification", *words)
