@@ -259,10 +259,11 @@ def quickstart(arguments: list[str]) -> int:
     """Train, report and export a classifier and a segmentation network in a few minutes, without a network."""
     parser = _parser("quickstart", "Trains the digit classifier and the nuclei segmentation, exports both to LiteRT.")
     parser.add_argument("--out", default="runs", help="folder of all runs")
+    parser.add_argument("--fast-dev-run", action="store_true", help="try everything on two batches only")
     options = parser.parse_args(arguments)
     from applications.quickstart import run_quickstart
 
-    run_quickstart(options.out)
+    run_quickstart(options.out, options.fast_dev_run)
     return 0
 
 

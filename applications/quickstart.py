@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     from applications.core.run_directory import RunDirectory
 
 
-def run_quickstart(out: str = "runs") -> list[RunDirectory]:
+def run_quickstart(out: str = "runs", fast_dev_run: bool = False) -> list[RunDirectory]:
     """Trains both applications on their embedded data, exports both models and says what to do next.
 
     Args:
         out: Folder of all runs.
+        fast_dev_run: Try everything on two batches only.
 
     Returns:
         The two finished runs.
@@ -25,8 +26,8 @@ def run_quickstart(out: str = "runs") -> list[RunDirectory]:
 
     began = time.monotonic()
     presets = (
-        ("Handwritten digits: which digit is it?", ImageClassification(out=out)),
-        ("Cell nuclei: which pixels belong to one?", SemanticSegmentation(out=out)),
+        ("Handwritten digits: which digit is it?", ImageClassification(out=out, fast_dev_run=fast_dev_run)),
+        ("Cell nuclei: which pixels belong to one?", SemanticSegmentation(out=out, fast_dev_run=fast_dev_run)),
     )
     rows, runs = [], []
     for title, application in presets:

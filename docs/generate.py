@@ -2,9 +2,9 @@
 
     python docs/generate.py [FOLDER]
 
-FOLDER (default: docs/) receives `models/*.md` and `applications/*.md`. All of it comes from where
-it is said already: cards, docstrings and signatures of the builders (from their source), configuration
-classes of the applications.
+FOLDER (default: docs/) receives `models/*.md`, `applications/*.md` and `quality.md`. All of it comes from
+where it is said already: cards, docstrings and signatures of the builders (from their source),
+configuration classes of the applications, and the measurements in `benchmarks/results/`.
 Neither Keras nor TensorFlow is imported.
 """
 
@@ -13,6 +13,7 @@ import configparser
 import importlib
 import importlib.util
 import inspect
+import json
 import re
 import sys
 from functools import cache
@@ -63,9 +64,7 @@ def function(module: str, name: str) -> ast.FunctionDef:
 def constant(module: str, name: str) -> Any:
     """Returns the literal assigned to `name` at the top of `module`."""
     for node in parsed(module).body:
-        if isinstance(node, ast.Assign) and any(
-            isinstance(t, ast.Name) and t.id == name for t in node.targets
-        ):
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
             return ast.literal_eval(node.value)
     raise ValueError(f"The module {module!r} assigns no {name!r}.")
 
@@ -74,9 +73,7 @@ def sections(docstring: str | None) -> dict[str, str]:
     """Splits a Google-style docstring into its head (under "") and its sections, dedented."""
     text = inspect.cleandoc(docstring or "")
     parts = re.split(rf"^({'|'.join(SECTIONS)}):\n", text, flags=re.M)
-    bodies = {
-        name: inspect.cleandoc("\n" + body) for name, body in zip(parts[1::2], parts[2::2], strict=True)
-    }
+    bodies = {name: inspect.cleandoc("\n" + body) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
     return {"": parts[0].strip(), **bodies}
 
 
@@ -101,11 +98,7 @@ def builder_sections(card: ModelCard) -> tuple[dict[str, str], dict[str, str]]:
         if keyword.arg == "family" and isinstance(keyword.value, ast.Name)
     ]
     family = sections(ast.get_docstring(function(card.module, families[0]))) if families else {}
-    arguments = (
-        constant("kerazoo._contract", "SPINE")
-        | entries(family.get("Args", ""))
-        | entries(own.get("Args", ""))
-    )
+    arguments = constant("kerazoo._contract", "SPINE") | entries(family.get("Args", "")) | entries(own.get("Args", ""))
     return family | own, arguments
 
 
@@ -116,8 +109,7 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     """Returns a Markdown table; bars and line breaks inside cells are escaped."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(
-        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |"
-        for line in lines
+        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |" for line in lines
     )
 
 
@@ -293,10 +285,47 @@ kerazoo export runs/{name}/RUN --format litert"""
 
 def applications_index(classes: dict[str, type]) -> str:
     rows = [
-        [f"[{name}]({name}.md)", sections(cls.__doc__)[""].split("\n\n")[0]]
-        for name, cls in sorted(classes.items())
+        [f"[{name}]({name}.md)", sections(cls.__doc__)[""].split("\n\n")[0]] for name, cls in sorted(classes.items())
     ]
     return page("# Applications", table(["task", "what it does"], rows))
+
+
+# --- measured quality -----------------------------------------------------------------------------
+
+
+def quality_page() -> str:
+    """Returns the page of the measurements that `python -m benchmarks.quality` left in the repository."""
+    parts = [
+        "# Measured quality",
+        "Each row is a whole training with another seed: another split, other initial weights. The simple method "
+        "beside it was fitted and tested on the very same splits. `python -m benchmarks.quality TASK` repeats a table.",
+    ]
+    for file in sorted((ROOT / "benchmarks" / "results").glob("quality_*.json")):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        name, summary = found["headline"], found["summary"]
+        rows = [
+            [
+                str(row["seed"]),
+                f"{row['test'][name]:.4f}",
+                f"{row['baseline'].get(name, float('nan')):.4f}",
+                str(row["epochs"]),
+                f"{row['training_seconds']:.0f}",
+            ]
+            for row in found["seeds"]
+        ]
+        means = [f"**{summary[part]['mean']:.4f}** +- {summary[part]['spread']:.4f}" for part in ("model", "baseline")]
+        rows.append(["mean", *means, "", f"{summary['median_training_seconds']:.0f} (median)"])
+        versions = ", ".join(f"{package} {version}" for package, version in found["packages"].items())
+        parts.append(
+            section(
+                found["task"],
+                f"`{found['model']}` ({found['params']:,} parameters) on `{found['data']}`; {name.replace('_', ' ')} on "
+                f"the test split, beside {found['baseline_name']}.\n\n"
+                + table(["seed", found["model"], "simple method", "epochs", "training, s"], rows)
+                + f"\n\nMeasured on {found['cores']} cores with {versions}.",
+            )
+        )
+    return page(*parts)
 
 
 # --- all of it ------------------------------------------------------------------------------------
@@ -308,6 +337,7 @@ def generate(folder: Path) -> list[Path]:
     classes = application_classes()
     pages = {"models/index.md": models_index(cards), "applications/index.md": applications_index(classes)}
     pages |= {f"models/{card.name}.md": model_page(card) for card in cards}
+    pages["quality.md"] = quality_page()
     pages |= {f"applications/{name}.md": application_page(name, cls) for name, cls in classes.items()}
     for kind in ("models", "applications"):
         (folder / kind).mkdir(parents=True, exist_ok=True)

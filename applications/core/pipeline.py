@@ -8,6 +8,7 @@ run starts in the middle of an epoch by starting at a position: nothing is read 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -144,10 +145,7 @@ def image_reader(store: "ImageStore") -> "Callable[[tf.Tensor], tf.Tensor]":
     import tensorflow as tf
 
     static_shape = store.max_shape if store.uniform else (None, None, store.channels)
-    in_memory = not isinstance(store.flat, np.memmap) and store.flat.nbytes <= _COPY_LIMIT
-    with tf.device("/CPU:0"):
-        flat = tf.constant(store.flat) if in_memory else None
-        offsets, shapes = tf.constant(store.offsets), tf.constant(store.shapes, tf.int64)
+    flat, offsets, shapes = _tensors(store)
 
     def read(index: "tf.Tensor") -> "tf.Tensor":
         if flat is None:
@@ -159,6 +157,21 @@ def image_reader(store: "ImageStore") -> "Callable[[tf.Tensor], tf.Tensor]":
         return image
 
     return read
+
+
+_handed_over: "WeakKeyDictionary[ImageStore, tuple]" = WeakKeyDictionary()
+
+
+def _tensors(store: "ImageStore") -> tuple:
+    """Returns pixels (None where they stay where they are), offsets and shapes; one copy for all splits and folds."""
+    import tensorflow as tf
+
+    if store not in _handed_over:
+        with tf.device("/CPU:0"):
+            copied = store.in_memory and store.flat.nbytes <= _COPY_LIMIT
+            flat = tf.constant(store.flat) if copied else None
+            _handed_over[store] = flat, tf.constant(store.offsets), tf.constant(store.shapes, tf.int64)
+    return _handed_over[store]
 
 
 def balanced_weights(counts: Any) -> Any:

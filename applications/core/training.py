@@ -237,6 +237,8 @@ class Session:
         best = max(range(len(metrics)), key=lambda i: sign * metrics[i]["best"].get(monitor, -sign * math.inf))
         winner = run / "folds" / f"fold-{best + 1}"
         for name in ("history.csv", "report.json", "model.keras"):
+            if not (winner / name).exists():  # no history where the time was over within the first epoch
+                continue
             shutil.copyfile(winner / name, run / f".{name}.new")
             os.replace(run / f".{name}.new", run / name)
         shutil.copytree(winner / "figures", run / "figures", dirs_exist_ok=True)
@@ -363,7 +365,9 @@ class Fit:
                 f"The loss became infinite or NaN in epoch {checkpoint.epoch + 1}: lower --learning-rate "
                 f"(it is {app.learning_rate:g}) or set --optimizer-options.clip-norm 1."
             )
-        if self.model.stop_training and reason == "epochs":
+        if reason == "nan":
+            self.session.show(f"The loss became NaN in epoch {checkpoint.epoch + 1}; the best epoch before it is kept.")
+        if stop_now and reason == "epochs":
             reason = "early-stopping"
         if not resumed or history.rows:
             history.write()

@@ -16,7 +16,10 @@ def test_list_models() -> None:
     assert kerazoo.list_models("resnet?8") == ["resnet18"]
     assert kerazoo.list_models("resnet*")[:3] == ["resnet18", "resnet20", "resnet32"]
     assert kerazoo.list_models("resnet*")[-1] == "resnet152"
-    assert kerazoo.list_models(task="semantic-segmentation", kind="dense_prediction") == ["unet"]
+    dense = kerazoo.list_models(task="semantic-segmentation", kind="dense_prediction")
+    assert {"unet", "unet_small"} <= set(dense)
+    assert all(kerazoo.model_card(name).kind == "dense_prediction" for name in dense)
+    assert "resnet18" not in dense
     assert kerazoo.list_models(family="resnet_cifar") == ["resnet20", "resnet32", "resnet56", "resnet110"]
     assert kerazoo.list_models("nothing*") == []
 

@@ -190,6 +190,21 @@ def test_doctor_names_the_essentials(kerazoo):
         assert word in answer.out
 
 
+def test_quickstart_goes_through_all_of_it(kerazoo, tmp_path):
+    answer = kerazoo("quickstart", "--out", tmp_path, "--fast-dev-run")
+    assert answer.status == 0, answer.err
+    for word in (
+        "test accuracy",
+        "support vector machine",
+        "test foreground_iou",
+        "Otsu",
+        "LiteRT file agrees",
+        "next:",
+    ):
+        assert word in answer.out
+    assert len(list(tmp_path.rglob("report.html"))) == len(list(tmp_path.rglob("model.tflite"))) == 2
+
+
 @pytest.mark.parametrize("words", [["--help"], [], ["train", "--help"], ["--version"]])
 def test_help_and_version(kerazoo, words):
     answer = kerazoo(*words)

@@ -167,6 +167,23 @@ def test_describe_lists_every_option_with_its_help():
     assert type_name(described["sizes"].type) == "int values, comma-separated"
 
 
+def test_every_search_space_holds_values_the_application_takes():
+    from applications.core.config import merge, parse_arguments
+    from applications.core.registry import application_class, applications
+    from applications.core.search_space import Choice
+
+    for task in applications():
+        cls = application_class(task)
+        space = cls().search_space()
+        assert {"learning_rate", "batch_size"} <= set(space)
+        for end in (0, -1):
+            values: dict = {}
+            for path, range_ in space.items():
+                value = range_.values[end] if isinstance(range_, Choice) else (range_.low, range_.high)[end]
+                values = merge(values, parse_arguments(cls, [f"--{path}={value}"])[0])
+            from_dict(cls, values).check()
+
+
 def test_every_application_explains_every_option():
     from applications.core.registry import application_class, applications
 
