@@ -319,8 +319,8 @@ def quality_page() -> str:
         parts.append(
             section(
                 found["task"],
-                f"`{found['model']}` ({found['params']:,} parameters) on `{found['data']}`; {name.replace('_', ' ')} on "
-                f"the test split, beside {found['baseline_name']}.\n\n"
+                f"`{found['model']}` ({found['params']:,} parameters) on `{found['data']}`; {name.replace('_', ' ')} "
+                f"on the test split, beside {found['baseline_name']}.\n\n"
                 + table(["seed", found["model"], "simple method", "epochs", "training, s"], rows)
                 + f"\n\nMeasured on {found['cores']} cores with {versions}.",
             )

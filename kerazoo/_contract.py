@@ -26,12 +26,8 @@ SPINE = {
     "num_outputs": "Number of output units, at least 1.",
     "num_channels": "Number of output channels, at least 1.",
     "include_top": ("Whether to end in the classification head (`avg_pool`, `head_dropout`, `predictions`)."),
-    "pooling": (
-        'With `include_top=False`: `None` returns the feature map, `"avg"` or `"max"` its global pooling.'
-    ),
-    "classifier_activation": (
-        'Activation of the last layer; `None` returns logits. Defaults to `"softmax"`.'
-    ),
+    "pooling": ('With `include_top=False`: `None` returns the feature map, `"avg"` or `"max"` its global pooling.'),
+    "classifier_activation": ('Activation of the last layer; `None` returns logits. Defaults to `"softmax"`.'),
     "output_activation": "Activation of the last layer; `None` leaves it linear.",
     "dropout_rate": "Fraction of units dropped, in [0, 1).",
     "include_preprocessing": (
@@ -39,13 +35,8 @@ SPINE = {
         "`Rescaling` layer named `preprocess` brings it to [-1, 1]. A pair `(scale, offset)`: `x * "
         "scale + offset`."
     ),
-    "weights": (
-        "`None` for random initial weights, or the path of a `.weights.h5` or `.keras` file that fits."
-    ),
-    "dtype": (
-        'Precision policy, e.g. `"mixed_bfloat16"`; `None` for the global one. Heads compute in '
-        "float32 always."
-    ),
+    "weights": ("`None` for random initial weights, or the path of a `.weights.h5` or `.keras` file that fits."),
+    "dtype": ('Precision policy, e.g. `"mixed_bfloat16"`; `None` for the global one. Heads compute in float32 always.'),
     "name": "Name of the model. Defaults to the name of the builder.",
 }
 _SECTIONS = ("Args", "Returns", "Raises", "Example", "References")
@@ -88,27 +79,21 @@ def _signature(builder: Callable[..., Any], family: Callable[..., Any] | None) -
         return own
     kinds = inspect.Parameter
     mine = {p.name: p for p in own.parameters.values() if p.kind is not kinds.VAR_KEYWORD}
-    theirs = {
-        p.name: p for p in inspect.signature(family).parameters.values() if p.kind is kinds.KEYWORD_ONLY
-    }
+    theirs = {p.name: p for p in inspect.signature(family).parameters.values() if p.kind is kinds.KEYWORD_ONLY}
     theirs["name"] = theirs["name"].replace(default=builder.__name__)
     merged = {**{n: p for n, p in mine.items() if p.kind is not kinds.KEYWORD_ONLY}, **theirs}
     merged |= {n: p for n, p in mine.items() if p.kind is kinds.KEYWORD_ONLY}
     return own.replace(parameters=list(merged.values()))
 
 
-def _bind(
-    name: str, signature: inspect.Signature, args: tuple[Any, ...], options: dict[str, Any]
-) -> dict[str, Any]:
+def _bind(name: str, signature: inspect.Signature, args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
     for option in options:
         if option not in signature.parameters:
             raise TypeError(f"{name}() has no argument {option!r}.{nearest(option, signature.parameters)}")
     try:
         bound = signature.bind(*args, **options)
     except TypeError as error:
-        positional = [
-            p.name for p in signature.parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY
-        ]
+        positional = [p.name for p in signature.parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY]
         raise TypeError(
             f"{name}() takes {', '.join(positional)} by position and everything else by keyword: {error}"
         ) from None
@@ -158,9 +143,7 @@ def _wrapped(name: str, text: str) -> str:
     return textwrap.fill(f"{name}: {text}", 116, initial_indent=" " * 4, subsequent_indent=" " * 8)
 
 
-def _docstring(
-    builder: Callable[..., Any], family: Callable[..., Any] | None, signature: inspect.Signature
-) -> str:
+def _docstring(builder: Callable[..., Any], family: Callable[..., Any] | None, signature: inspect.Signature) -> str:
     own, inherited = _sections(builder.__doc__), _sections(family.__doc__ if family else None)
     entries = {**SPINE, **_entries(inherited.get("Args", "")), **_entries(own.get("Args", ""))}
     written = "\n".join(_wrapped(name, entries[name]) for name in signature.parameters if name in entries)

@@ -60,10 +60,6 @@ def replay(
         yield node.operation, [values[id(tensor)] for tensor in node.arguments.keras_tensors], result
 
 
-def output_specs(
-    model: keras.Model, inputs: Sequence[keras.KerasTensor]
-) -> Iterator[tuple[Any, list[Any], list[Any]]]:
+def output_specs(model: keras.Model, inputs: Sequence[keras.KerasTensor]) -> Iterator[tuple[Any, list[Any], list[Any]]]:
     """Yields `(operation, input specs, output specs)` for inputs of other shapes than the model's own."""
-    return replay(
-        model, inputs, lambda operation, args, kwargs: operation.compute_output_spec(*args, **kwargs)
-    )
+    return replay(model, inputs, lambda operation, args, kwargs: operation.compute_output_spec(*args, **kwargs))

@@ -26,14 +26,8 @@ def _own_parameters(function: Function) -> tuple[dict[str, Any], dict[str, Any]]
     arguments = function.args
     together = [*arguments.posonlyargs, *arguments.args]
     values = [ast.literal_eval(default) for default in arguments.defaults]
-    defaults = (
-        dict(zip([argument.arg for argument in together][-len(values) :], values, strict=True))
-        if values
-        else {}
-    )
-    positional = {
-        argument.arg: defaults[argument.arg] for argument in arguments.args if argument.arg in defaults
-    }
+    defaults = dict(zip([argument.arg for argument in together][-len(values) :], values, strict=True)) if values else {}
+    positional = {argument.arg: defaults[argument.arg] for argument in arguments.args if argument.arg in defaults}
     keyword_only = {
         argument.arg: ast.literal_eval(default)
         for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)

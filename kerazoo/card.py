@@ -118,9 +118,7 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(
-                f"kind of card {self.name!r} must be one of {', '.join(KINDS)}. Received: {self.kind!r}"
-            )
+            raise ValueError(f"kind of card {self.name!r} must be one of {', '.join(KINDS)}. Received: {self.kind!r}")
         for name in ("feature_levels", "test_config"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 

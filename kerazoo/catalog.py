@@ -37,9 +37,7 @@ def _own_cards() -> dict[str, ModelCard]:
     for path in sorted(Path(__file__).parent.glob("*/cards.py")):
         for card in importlib.import_module(f"kerazoo.{path.parent.name}.cards").CARDS:
             if card.name in cards:
-                raise ValueError(
-                    f"two cards have the name {card.name!r}: {cards[card.name].module}, {card.module}"
-                )
+                raise ValueError(f"two cards have the name {card.name!r}: {cards[card.name].module}, {card.module}")
             cards[card.name] = card
     return cards
 
@@ -50,9 +48,7 @@ def _cards() -> dict[str, ModelCard]:
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
     """Sort key that puts resnet18 before resnet101."""
-    return [
-        (part.isdigit(), int(part or 0) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)
-    ]
+    return [(part.isdigit(), int(part or 0) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def list_models(
@@ -103,9 +99,7 @@ def model_card(name: str) -> ModelCard:
     """
     cards = _cards()
     if name not in cards:
-        raise ValueError(
-            f"there is no model {name!r}.{nearest(name, cards, plenty='kerazoo.list_models() lists all')}"
-        )
+        raise ValueError(f"there is no model {name!r}.{nearest(name, cards, plenty='kerazoo.list_models() lists all')}")
     return cards[name]
 
 
@@ -115,9 +109,7 @@ def builder(name: str) -> Callable[..., keras.Model]:
     if name not in _builders:
         importlib.import_module(card.module)
     if name not in _builders:
-        raise ValueError(
-            f"{card.module} holds no builder decorated with @register_model for the card {name!r}"
-        )
+        raise ValueError(f"{card.module} holds no builder decorated with @register_model for the card {name!r}")
     return _builders[name]
 
 
@@ -204,9 +196,7 @@ def register_model(
         name = builder.__name__
         known = _builders.get(name)
         if known is not None and known.__module__ != builder.__module__:
-            raise ValueError(
-                f"the name {name!r} is taken by {known.__module__}. Received: {builder.__module__}.{name}"
-            )
+            raise ValueError(f"the name {name!r} is taken by {known.__module__}. Received: {builder.__module__}.{name}")
         if card is not None:
             if name in _own_cards() or card.name != name:
                 raise ValueError(

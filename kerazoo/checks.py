@@ -87,16 +87,12 @@ def shape(value: Any, *, ranks: Collection[int], name: str = "input_shape") -> S
     """Returns an input shape as a tuple, with sizes that are `None` or at least 1."""
     if not isinstance(value, (tuple, list)) or (ranks and len(value) not in ranks):
         wanted = " or ".join(map(str, sorted(ranks))) if ranks else "at least 1"
-        raise ValueError(
-            f"{name} must be a tuple of {wanted} sizes, channels last. Received: {name}={value!r}"
-        )
+        raise ValueError(f"{name} must be a tuple of {wanted} sizes, channels last. Received: {name}={value!r}")
     if not value:
         raise ValueError(f"{name} must have at least one size. Received: {name}={value!r}")
     for size in value:
         if size is not None and (isinstance(size, bool) or not hasattr(size, "__index__") or size < 1):
-            raise ValueError(
-                f"{name} must hold whole numbers of at least 1, or None. Received: {name}={value!r}"
-            )
+            raise ValueError(f"{name} must hold whole numbers of at least 1, or None. Received: {name}={value!r}")
     return tuple(None if size is None else int(size) for size in value)
 
 
@@ -114,13 +110,9 @@ def image_shape(
     """
     sizes = shape(value, ranks=ranks)
     if sizes[-1] is None:
-        raise ValueError(
-            f"input_shape of {model} needs a fixed number of channels. Received: input_shape={value!r}"
-        )
+        raise ValueError(f"input_shape of {model} needs a fixed number of channels. Received: input_shape={value!r}")
     if dynamic is not None and None in sizes:
-        raise ValueError(
-            f"input_shape of {model} cannot be left open: {dynamic}. Received: input_shape={value!r}"
-        )
+        raise ValueError(f"input_shape of {model} cannot be left open: {dynamic}. Received: input_shape={value!r}")
     if any(size is not None and size < min_size for size in sizes[:-1]):
         raise ValueError(
             f"input_shape of {model} must be at least {' x '.join([str(min_size)] * (len(sizes) - 1))}. "

@@ -109,9 +109,7 @@ def _layer_macs(layer: Any, inputs: list[Shape], outputs: list[Shape]) -> int:
     if isinstance(layer, _CONV_RECURRENT):
         return _conv_recurrent_macs(layer, first, out)
     if isinstance(layer, layers.Bidirectional):
-        return _layer_macs(layer.forward_layer, inputs, outputs) + _layer_macs(
-            layer.backward_layer, inputs, outputs
-        )
+        return _layer_macs(layer.forward_layer, inputs, outputs) + _layer_macs(layer.backward_layer, inputs, outputs)
     if isinstance(layer, layers.TimeDistributed):
         return first[1] * _layer_macs(layer.layer, [(first[0], *first[2:])], [(out[0], *out[2:])])
     if isinstance(layer, layers.MultiHeadAttention):
@@ -156,8 +154,6 @@ def _multi_head_macs(layer: Any, inputs: list[Shape]) -> int:
     queries, values = inputs[0][1], inputs[min(1, len(inputs) - 1)][1]
     depth_q, depth_v = inputs[0][-1], inputs[min(1, len(inputs) - 1)][-1]
     depth_k = inputs[2][-1] if len(inputs) > 2 else depth_v
-    projections = queries * depth_q * heads * key_dim + values * heads * (
-        depth_k * key_dim + depth_v * value_dim
-    )
+    projections = queries * depth_q * heads * key_dim + values * heads * (depth_k * key_dim + depth_v * value_dim)
     output = queries * heads * value_dim * (config["output_shape"] or depth_q)
     return projections + output + queries * values * heads * (key_dim + value_dim)

@@ -113,8 +113,7 @@ def freeze(model: keras.Model, until: str | None = None, batch_norm: str = "froz
     names = [layer.name for layer in model.layers]
     if until is not None and until not in names:
         raise ValueError(
-            f"until: {model.name!r} has no layer {until!r}."
-            f"{nearest(until, names, plenty='model.summary() lists them')}"
+            f"until: {model.name!r} has no layer {until!r}.{nearest(until, names, plenty='model.summary() lists them')}"
         )
     for layer in _up_to(model, until):
         keep = batch_norm == "train" and isinstance(layer, keras.layers.BatchNormalization)
@@ -173,9 +172,7 @@ def replace_head(
     config = {} if old is None else old.get_config()
     size = next((key for key in ("units", "filters") if key in config), None)
     if old is None or size is None:
-        raise ValueError(
-            f"{model.name!r} has no layer named predictions whose number of outputs can be changed"
-        )
+        raise ValueError(f"{model.name!r} has no layer named predictions whose number of outputs can be changed")
     config |= {size: num_classes, "trainable": True}
     config.pop("codes", None)  # the targets of a LeNet-5 output belong to its old classes
     if activation != "same":

@@ -53,9 +53,7 @@ def conv_norm_act(
     conv_name, norm_name, activation_name = names
     padding = "same"
     if strides > 1 and kernel_size > 1:
-        x = layers.ZeroPadding2D(
-            (kernel_size - 1) // 2, data_format="channels_last", name=f"{conv_name}_pad"
-        )(x)
+        x = layers.ZeroPadding2D((kernel_size - 1) // 2, data_format="channels_last", name=f"{conv_name}_pad")(x)
         padding = "valid"
     x = layers.Conv2D(
         filters,

@@ -39,9 +39,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
 
 
-def image_input(
-    input_shape: checks.Shape, include_preprocessing: Any
-) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+def image_input(input_shape: checks.Shape, include_preprocessing: Any) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """Returns the input named `input` and the tensor the network starts from."""
     inputs = keras.Input(input_shape, name="input")
     return inputs, preprocess(inputs, include_preprocessing)
@@ -87,11 +85,7 @@ def classification_head(
     if not include_top:
         if pooling is None:
             return x
-        return (
-            average(name="avg_pool", **common)(x)
-            if pooling == "avg"
-            else maximum(name="max_pool", **common)(x)
-        )
+        return average(name="avg_pool", **common)(x) if pooling == "avg" else maximum(name="max_pool", **common)(x)
     x = average(name="avg_pool", **common)(x)
     x = layers.Dropout(dropout_rate, dtype="float32", name="head_dropout")(x)
     return layers.Dense(

@@ -60,9 +60,7 @@ def mlp(
     """
     sizes = checks.shape(input_shape, ranks=())
     if None in sizes:
-        raise ValueError(
-            f"input_shape of mlp must be fixed, since it is flattened. Received: {input_shape!r}"
-        )
+        raise ValueError(f"input_shape of mlp must be fixed, since it is flattened. Received: {input_shape!r}")
     checks.positive_int("num_outputs", num_outputs)
     units = checks.positive_ints("hidden_units", hidden_units, allow_empty=True)
     if activation != "prelu":

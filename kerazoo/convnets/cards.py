@@ -42,15 +42,9 @@ def _imagenet(depth: int, trainable: int, total: int, flops: int, blocks: str) -
         feature_levels=_IMAGENET_LEVELS,
         sample=_sample(32, 5),
         test_config={"input_shape": (32, 32, 3), "num_classes": 5},
-        deviations=(
-            "The stem's pooling is padded by one pixel on each side, as in the authors' Torch release.",
-        ),
+        deviations=("The stem's pooling is padded by one pixel on each side, as in the authors' Torch release.",),
         unlike_default=(
-            *(
-                ('torchvision has the stride in the 3 x 3 convolution: stride_in="3x3".',)
-                if bottleneck
-                else ()
-            ),
+            *(('torchvision has the stride in the 3 x 3 convolution: stride_in="3x3".',) if bottleneck else ()),
             "keras.applications has a bias in every convolution and batch-norm epsilon 1.001e-5.",
         ),
     )
@@ -73,9 +67,7 @@ def _cifar(depth: int, trainable: int, total: int, flops: int) -> ModelCard:
         sample=_sample(16, 5),
         test_config={"input_shape": (16, 16, 3), "num_classes": 5},
         deviations=("The paper does not say where the zero channels go: they follow the others.",),
-        unlike_default=(
-            'akamaster/pytorch_resnet_cifar10 has half of the zero channels in front: pad="both".',
-        ),
+        unlike_default=('akamaster/pytorch_resnet_cifar10 has half of the zero channels in front: pad="both".',),
     )
 
 
@@ -108,9 +100,7 @@ CARDS = (
             "Trained by cross-entropy on the softmax of minus the distances: the paper's criterion without "
             "its rubbish class.",
         ),
-        unlike_default=(
-            'Most code called LeNet-5 is the simplified form with 61,706 weights: variant="common".',
-        ),
+        unlike_default=('Most code called LeNet-5 is the simplified form with 61,706 weights: variant="common".',),
     ),
     ModelCard(
         name="cnn",
@@ -135,9 +125,7 @@ CARDS = (
         feature_levels={"P0": "stage1_out", "P1": "stage2_out", "P2": "stage3_out"},
         sample=_sample(16, 5),
         test_config={"input_shape": (16, 16, 3), "num_classes": 5, "filters": (8, 16, 16)},
-        deviations=(
-            "Not one network but the general form; its defaults are a small modern one for 32 x 32 images.",
-        ),
+        deviations=("Not one network but the general form; its defaults are a small modern one for 32 x 32 images.",),
     ),
     _imagenet(18, 11_689_512, 11_699_112, 3_628_146_688, "Basic blocks"),
     _imagenet(34, 21_797_672, 21_814_696, 7_327_522_816, "Basic blocks"),

@@ -125,9 +125,7 @@ def cnn(
     }.get((str(downsampling), rank))
     spatial_dropout = layers.SpatialDropout1D if rank == 1 else layers.SpatialDropout2D
     inputs, x = blocks.image_input(sizes, include_preprocessing)
-    for stage, (width, kernel, step, repeat) in enumerate(
-        zip(filters, kernels, steps, repeats, strict=True), start=1
-    ):
+    for stage, (width, kernel, step, repeat) in enumerate(zip(filters, kernels, steps, repeats, strict=True), start=1):
         if stage > 1 and pool is not None:
             x = pool(pool_size, padding="same", data_format="channels_last", name=f"stage{stage}_pool")(x)
         for index in range(1, repeat + 1):

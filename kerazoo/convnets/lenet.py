@@ -132,9 +132,7 @@ def _check_codes(codes: Any, num_classes: int, variant: str) -> np.ndarray | Non
         return digit_codes() if num_classes == 10 else None
     table = np.asarray(codes, "float32")
     if table.shape != (num_classes, 84) or not np.all(np.abs(table) == 1):
-        raise ValueError(
-            f"codes must be {num_classes} rows of 84 values +1 or -1. Received: shape {table.shape}"
-        )
+        raise ValueError(f"codes must be {num_classes} rows of 84 values +1 or -1. Received: shape {table.shape}")
     return table
 
 
@@ -180,6 +178,4 @@ def _head(
     x = layers.Activation(scaled_tanh if original else "tanh", name="f6_tanh")(x)
     x = layers.Dropout(dropout_rate, dtype="float32", name="head_dropout")(x)
     common = {"activation": classifier_activation, "dtype": "float32", "name": "predictions"}
-    return (EuclideanRBF(num_classes, codes, **common) if original else layers.Dense(num_classes, **common))(
-        x
-    )
+    return (EuclideanRBF(num_classes, codes, **common) if original else layers.Dense(num_classes, **common))(x)

@@ -54,9 +54,7 @@ class ResNetOptions(ClassifierOptions, total=False):
     stride_in: str
 
 
-def _bottleneck(
-    x: keras.KerasTensor, filters: int, strides: int, stride_in: str, name: str
-) -> keras.KerasTensor:
+def _bottleneck(x: keras.KerasTensor, filters: int, strides: int, stride_in: str, name: str) -> keras.KerasTensor:
     """1 x 1 to narrow, 3 x 3, 1 x 1 to widen four times."""
     first, second = (strides, 1) if stride_in == "1x1" else (1, strides)
     for index, (width, kernel, step) in enumerate(
@@ -121,9 +119,7 @@ def _resnet(
                 x = _bottleneck(x, width, strides, stride_in, prefix)
             else:
                 x = blocks.basic_residual(x, width, strides, prefix)
-            x = blocks.add_relu(
-                x, shortcut, prefix, f"stage{stage}_out" if index == repeats else f"{prefix}_out"
-            )
+            x = blocks.add_relu(x, shortcut, prefix, f"stage{stage}_out" if index == repeats else f"{prefix}_out")
     outputs = blocks.classification_head(
         x,
         num_classes,

@@ -26,17 +26,13 @@ class CifarResNetOptions(ClassifierOptions, total=False):
     pad: str
 
 
-def _zero_channels(
-    x: keras.KerasTensor, filters: int, strides: int, pad: str, name: str
-) -> keras.KerasTensor:
+def _zero_channels(x: keras.KerasTensor, filters: int, strides: int, pad: str, name: str) -> keras.KerasTensor:
     """Option A: every second pixel, and zero maps for the channels that are missing; no weights.
 
     Built-in layers pad height and width only, so the channel axis takes the place of the width meanwhile.
     """
     if strides > 1:
-        x = layers.MaxPooling2D(
-            1, strides=strides, data_format="channels_last", name=f"{name}_shortcut_subsample"
-        )(x)
+        x = layers.MaxPooling2D(1, strides=strides, data_format="channels_last", name=f"{name}_shortcut_subsample")(x)
     missing = filters - x.shape[-1]
     if missing:
         before = missing // 2 if pad == "both" else 0

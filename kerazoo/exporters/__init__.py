@@ -167,9 +167,7 @@ def suffix(format: str) -> str:
 
 def _check_format(format: str) -> None:
     if format not in FORMATS:
-        close = difflib.get_close_matches(
-            str(format).lower(), [*FORMATS, "tflite", "tf_saved_model"], n=1, cutoff=0.4
-        )
+        close = difflib.get_close_matches(str(format).lower(), [*FORMATS, "tflite", "tf_saved_model"], n=1, cutoff=0.4)
         known = {"tflite": "litert", "tf_saved_model": "saved_model"}
         hint = f" Did you mean {known.get(close[0], close[0])!r}?" if close else ""
         raise ValueError(f"Unknown export format {format!r}; the formats are {', '.join(FORMATS)}.{hint}")
@@ -200,14 +198,11 @@ def _checked_target(path: str | os.PathLike[str], format: str, overwrite: bool) 
     ending = SUFFIXES[format]
     if ending and target.suffix != ending:
         raise ValueError(
-            f"A {format} file ends in {ending}, received {target.name!r}; "
-            f"{target.stem + ending!r} would work."
+            f"A {format} file ends in {ending}, received {target.name!r}; {target.stem + ending!r} would work."
         )
     for other, ending in SUFFIXES.items():
         if other != format and ending and target.suffix == ending:
-            raise ValueError(
-                f"{target.name!r} is the name of a {other} file; pass format={other!r} or another name."
-            )
+            raise ValueError(f"{target.name!r} is the name of a {other} file; pass format={other!r} or another name.")
     if target.exists() and not overwrite:
         raise ValueError(f"{str(target)!r} already exists; pass overwrite=True or choose another name.")
     return target

@@ -38,9 +38,7 @@ def convert(model: Any, specs: Any, path: Path) -> list[str]:
     except Exception as error:
         if any(None in spec.shape[1:] for spec in keras.tree.flatten(specs)):
             # E.g. after nearest up-sampling of a free size the converter no longer knows the channels.
-            raise ValueError(
-                f"{first_reason(error)} A model built with a fixed input size may convert."
-            ) from error
+            raise ValueError(f"{first_reason(error)} A model built with a fixed input size may convert.") from error
         raise
     return [FIXED_BATCH] if recurrent else []
 
@@ -49,9 +47,7 @@ def is_recurrent(model: Any) -> bool:
     """Whether any layer of `model`, at any depth, is recurrent."""
     import keras
 
-    return any(
-        isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional) for layer in model._flatten_layers()
-    )
+    return any(isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional) for layer in model._flatten_layers())
 
 
 def load(path: Path, names: list[str]) -> "LiteRTRunner":

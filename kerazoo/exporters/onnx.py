@@ -35,11 +35,7 @@ def _check_operations(graph: Any) -> None:
 
     # Domains other than ONNX's own come from tf2onnx's fall-back for what it cannot convert.
     unknown = sorted(
-        {
-            node.op_type
-            for node in graph.node
-            if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type)
-        }
+        {node.op_type for node in graph.node if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type)}
     )
     if unknown:
         raise ValueError(f"ONNX has no operation for {', '.join(unknown)}.")

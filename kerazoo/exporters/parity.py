@@ -63,9 +63,7 @@ class ExportReport:
         return replace(self, format=format, path=str(path), bytes=size, samples=samples, notes=all_notes)
 
 
-def sample_batch(
-    model: Any, samples: Any = None, input_range: tuple[float, float] | None = None
-) -> tuple[Any, str]:
+def sample_batch(model: Any, samples: Any = None, input_range: tuple[float, float] | None = None) -> tuple[Any, str]:
     """Returns a batch with the structure of the model's inputs, and what it is in words.
 
     Args:
@@ -120,13 +118,9 @@ def _given_samples(struct: Any, samples: Any) -> tuple[Any, str]:
         raise ValueError(f"The model takes {len(inputs)} inputs, samples hold {len(arrays)} arrays.")
     for tensor, array in zip(inputs, arrays, strict=True):
         shape = tuple(tensor.shape)
-        fits = len(shape) == array.ndim and all(
-            s in (None, a) for s, a in zip(shape[1:], array.shape[1:], strict=True)
-        )
+        fits = len(shape) == array.ndim and all(s in (None, a) for s, a in zip(shape[1:], array.shape[1:], strict=True))
         if not fits or not len(array):
-            raise ValueError(
-                f"Input {tensor.name!r} takes arrays of shape {shape}, samples have {array.shape}."
-            )
+            raise ValueError(f"Input {tensor.name!r} takes arrays of shape {shape}, samples have {array.shape}.")
     lengths = {len(array) for array in arrays}
     if len(lengths) > 1:
         raise ValueError(f"All inputs need the same number of samples, received {sorted(lengths)}.")
@@ -173,9 +167,7 @@ def _random_input(rng: np.random.Generator, model: Any, tensor: Any, low: float,
     return rng.uniform(low, high, size=shape).astype(tensor.dtype)
 
 
-def compare(
-    runner: Runner, expected: list[np.ndarray], inputs: list[np.ndarray], tolerance: float
-) -> ExportReport:
+def compare(runner: Runner, expected: list[np.ndarray], inputs: list[np.ndarray], tolerance: float) -> ExportReport:
     """Runs the file on `inputs` and measures how far it is from the model.
 
     Args:
@@ -195,9 +187,7 @@ def compare(
     pairs = list(zip(expected, received, strict=True))
     for index, (ours, theirs) in enumerate(pairs):
         if ours.shape != theirs.shape:
-            raise ValueError(
-                f"Output {index} has shape {theirs.shape} in the file and {ours.shape} in the model."
-            )
+            raise ValueError(f"Output {index} has shape {theirs.shape} in the file and {ours.shape} in the model.")
         if not np.isfinite(theirs).all():
             raise ValueError(f"Output {index} of the file is not finite where the model's is.")
     diffs = [np.abs(ours.astype("float64") - theirs) for ours, theirs in pairs]

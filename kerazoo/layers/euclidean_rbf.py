@@ -46,15 +46,9 @@ class EuclideanRBF(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
 
     def build(self, input_shape: Sequence[int]) -> None:
-        codes = (
-            random_codes(self.units, input_shape[-1])
-            if self.codes is None
-            else np.array(self.codes, "float32")
-        )
+        codes = random_codes(self.units, input_shape[-1]) if self.codes is None else np.array(self.codes, "float32")
         if codes.shape != (self.units, input_shape[-1]):
-            raise ValueError(
-                f"codes must have shape {(self.units, input_shape[-1])}. Received: {codes.shape}"
-            )
+            raise ValueError(f"codes must have shape {(self.units, input_shape[-1])}. Received: {codes.shape}")
         self.centres = self.add_weight(
             name="centres",
             shape=codes.shape,

@@ -50,12 +50,8 @@ class PartialConv2D(keras.layers.Layer):
         channels, maps = input_shape[-1], len(self.connections)
         highest = max(source for source, _ in self._links)
         if channels <= highest:
-            raise ValueError(
-                f"connections name input map {highest}. Received: an input with {channels} channels"
-            )
-        fan_in = np.array(
-            [len(self.connections[map_]) * self.kernel_size**2 for _, map_ in self._links], "float32"
-        )
+            raise ValueError(f"connections name input map {highest}. Received: an input with {channels} channels")
+        fan_in = np.array([len(self.connections[map_]) * self.kernel_size**2 for _, map_ in self._links], "float32")
         self.kernel = self.add_weight(
             name="kernel",
             shape=(self.kernel_size, self.kernel_size, len(self._links)),

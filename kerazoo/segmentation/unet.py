@@ -168,9 +168,7 @@ def _check_valid_sizes(sizes: checks.Shape, depth: int, backbone: str | None) ->
     for size in sizes[:-1]:
         assert size is not None
         if valid_output_size(size, depth) is None:
-            larger = next(
-                s for s in range(size, 2 * size + 64 * 2**depth) if valid_output_size(s, depth) is not None
-            )
+            larger = next(s for s in range(size, 2 * size + 64 * 2**depth) if valid_output_size(s, depth) is not None)
             raise ValueError(
                 f"input_shape: {size} cannot be used with padding='valid', depth={depth}: a pooling needs "
                 f"an even map; the next size that works is {larger}. Received: input_shape={sizes!r}"
@@ -250,15 +248,11 @@ def _crop(x: keras.KerasTensor, other: keras.KerasTensor, *, centre: bool, name:
     return layers.Cropping2D(pairs, name=name, **_FORMAT)(x)
 
 
-def _backbone_features(
-    backbone: str, inputs: keras.KerasTensor, x: keras.KerasTensor
-) -> dict[int, keras.KerasTensor]:
+def _backbone_features(backbone: str, inputs: keras.KerasTensor, x: keras.KerasTensor) -> dict[int, keras.KerasTensor]:
     """Builds the classifier on `x` and returns pyramid level -> feature map."""
     known = list_models(kind="image_classifier")
     if backbone not in known:
-        raise ValueError(
-            f"backbone must name an image classifier. Received: {backbone!r}.{nearest(backbone, known)}"
-        )
+        raise ValueError(f"backbone must name an image classifier. Received: {backbone!r}.{nearest(backbone, known)}")
     encoder = create_model(backbone, tuple(inputs.shape[1:]), include_top=False)
     # Called on `x`, the encoder would be a model inside the model; its layers are run one by one instead.
     features = surgery.graft(encoder, x)

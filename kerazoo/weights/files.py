@@ -35,8 +35,7 @@ def check_weights(weights: str | os.PathLike[str] | None, card: ModelCard) -> No
     known = f"one of {', '.join(map(repr, card.weights))} or " if card.weights else ""
     if not isinstance(weights, (str, os.PathLike)) or not str(weights).endswith(_SUFFIXES):
         raise ValueError(
-            f"weights must be None, {known}the path of a .weights.h5 or .keras file. "
-            f"Received: weights={weights!r}"
+            f"weights must be None, {known}the path of a .weights.h5 or .keras file. Received: weights={weights!r}"
         )
     if not Path(weights).is_file():
         raise FileNotFoundError(f"weights: there is no file {os.fspath(weights)!r}")
@@ -111,9 +110,7 @@ def _is_seed(name: str) -> bool:
 
 
 def _compare(expected: Shapes, found: Shapes, model: keras.Model, path: Path) -> None:
-    advice = (
-        "Build the model with the arguments it was saved with, or use kerazoo.replace_head for other classes"
-    )
+    advice = "Build the model with the arguments it was saved with, or use kerazoo.replace_head for other classes"
     for name, (shape, layer) in expected.items():
         if _is_seed(name):
             continue

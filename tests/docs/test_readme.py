@@ -42,9 +42,7 @@ def test_ci_finds_the_commands_of_the_readme(mark, tmp_path):
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     function = re.search(r"^readme\(\) \{.*?^\}", script, flags=re.M | re.S)[0]
     assert f"$(readme {mark})" in script
-    ran = subprocess.run(
-        ["bash", "-c", f"{function}\nreadme {mark}"], cwd=ROOT, capture_output=True, text=True
-    )
+    ran = subprocess.run(["bash", "-c", f"{function}\nreadme {mark}"], cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0
     assert ran.stdout == _marked(f"ci: {mark}")
     (tmp_path / "README.md").write_text("# nothing here\n")

@@ -95,12 +95,7 @@ def test_internal_links_resolve(generated):
             if "://" in target or target.startswith("#"):
                 continue
             seen += 1
-            resolved = (
-                (Path("/") / Path(name).parent / target.partition("#")[0])
-                .resolve()
-                .relative_to("/")
-                .as_posix()
-            )
+            resolved = (Path("/") / Path(name).parent / target.partition("#")[0]).resolve().relative_to("/").as_posix()
             if resolved not in pages:
                 broken.append(f"{name}: {target}")
     assert not broken
@@ -111,9 +106,7 @@ def test_navigation_and_readme_links_resolve(generated):
     def files(entry) -> list[str]:
         if isinstance(entry, str):
             return [entry]
-        return [
-            name for part in (entry.values() if isinstance(entry, dict) else entry) for name in files(part)
-        ]
+        return [name for part in (entry.values() if isinstance(entry, dict) else entry) for name in files(part)]
 
     pages = _pages(generated)
     navigation = files(yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"])
@@ -135,9 +128,7 @@ def test_api_page_names_what_exists():
     assert len(blocks) >= 8
     for module, members in blocks:
         path = ROOT / module.replace(".", "/")
-        source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(
-            encoding="utf-8"
-        )
+        source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
         tree = ast.parse(source)
         names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
         wanted = {name.strip() for name in members.split(",") if name.strip()}

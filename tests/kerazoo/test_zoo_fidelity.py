@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 import seeded
 import zoo
+from recorded import CASES, expected
 
 import kerazoo
 
@@ -67,21 +66,15 @@ def test_counts(name: str, options: dict, trainable: int, total: int | None, sou
     assert total is None or model.count_params() == total, source
 
 
-REFERENCES = Path(__file__).parent / "references"
-RECORDED = json.loads((REFERENCES / "torch.json").read_text())
-
-
-@pytest.mark.parametrize("name", RECORDED["cases"])
-def test_recorded_outputs_of_pytorch(name: str) -> None:
+@pytest.mark.parametrize(("group", "name"), CASES)
+def test_recorded_outputs_of_pytorch(group: str, name: str) -> None:
     """The logits that an implementation of our own in PyTorch gave for the same seeded weights and images."""
-    case = RECORDED["cases"][name]
+    case = CASES[group, name]
     with zoo.cheap_weights():
         model = kerazoo.create_model(case["builder"], case["shape"], 10, classifier_activation=None, **case["options"])
-    with np.load(REFERENCES / "torch.npz") as outputs:
-        expected = outputs[name]
     found = zoo.value(seeded.fill(model)(seeded.image(name, (2, *case["shape"]))))
-    assert found.shape == expected.shape
-    assert seeded.difference(found, expected) < 1e-5
+    assert found.shape == expected(group, name).shape
+    assert seeded.difference(found, expected(group, name)) < 1e-5
 
 
 def _our_name(theirs: str) -> str:
@@ -135,9 +128,9 @@ def test_resnet50_of_keras_applications(resnet50_of_keras: keras.Model) -> None:
         ours = kerazoo.resnet50((97, 97, 3), classifier_activation=None)
     _transplant(resnet50_of_keras, ours)
     x = seeded.image("resnet50", (1, 97, 97, 3))
-    expected = zoo.value(resnet50_of_keras(x))
-    assert np.ptp(expected) > 1e-2
-    assert seeded.difference(zoo.value(ours(x)), expected) < 1e-5
+    theirs = zoo.value(resnet50_of_keras(x))
+    assert np.ptp(theirs) > 1e-2
+    assert seeded.difference(zoo.value(ours(x)), theirs) < 1e-5
 
     wrong = {
         "padding side": {"stem_conv_pad": {"padding": ((4, 2), (4, 2))}},
@@ -146,11 +139,11 @@ def test_resnet50_of_keras_applications(resnet50_of_keras: keras.Model) -> None:
         "one activation": {"stage2_block3_relu2": {"activation": "gelu"}},
     }
     for name, change in wrong.items():
-        assert seeded.difference(zoo.value(_mutated(ours, change)(x)), expected) > 1e-5, f"{name} was not noticed"
+        assert seeded.difference(zoo.value(_mutated(ours, change)(x)), theirs) > 1e-5, f"{name} was not noticed"
     with zoo.cheap_weights():
         other = kerazoo.resnet50((97, 97, 3), classifier_activation=None, stride_in="3x3")
     other.set_weights(ours.get_weights())
-    assert seeded.difference(zoo.value(other(x)), expected) > 1e-2
+    assert seeded.difference(zoo.value(other(x)), theirs) > 1e-2
 
 
 def test_the_difference_of_keras_resnet50_is_its_biases(resnet50_of_keras: keras.Model) -> None:

@@ -49,9 +49,7 @@ def test_each_contract_can_fail(tree, contract, file, line):
     with (tree / file).open("a", encoding="utf-8") as source:
         source.write(f"\n{line}\n")
     ran = _lint_imports(tree)
-    broken = [
-        text for text in ran.stdout.splitlines() if text.strip().endswith("BROKEN") or "BROKEN (" in text
-    ]
+    broken = [text for text in ran.stdout.splitlines() if text.strip().endswith("BROKEN") or "BROKEN (" in text]
     assert ran.returncode == 1
     assert any(contract in text for text in broken), ran.stdout
 
@@ -59,8 +57,6 @@ def test_each_contract_can_fail(tree, contract, file, line):
 @pytest.mark.parametrize("line", ["import keras.src.layers", "from keras.src import ops", "import pickle"])
 def test_ruff_refuses_private_keras_and_pickle(line):
     options = ["check", "--select", "TID251", "--config", str(ROOT / "pyproject.toml"), "-"]
-    ran = subprocess.run(
-        [sys.executable, "-m", "ruff", *options], input=f"{line}\n", capture_output=True, text=True
-    )
+    ran = subprocess.run([sys.executable, "-m", "ruff", *options], input=f"{line}\n", capture_output=True, text=True)
     assert ran.returncode == 1
     assert "TID251" in ran.stdout

@@ -50,18 +50,14 @@ def test_commands_answer(run):
 
 
 def test_the_code_is_the_installed_one(run, environment):
-    ran = run(
-        "python", "-c", "import kerazoo, applications, tuning; print(kerazoo.__file__, kerazoo.__version__)"
-    )
+    ran = run("python", "-c", "import kerazoo, applications, tuning; print(kerazoo.__file__, kerazoo.__version__)")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith(str(environment))
 
 
 def test_a_whole_run(run, tmp_path):
     """Data, model, training, report and its template: all of it from the wheel."""
-    ran = run(
-        "kerazoo", "train", "image-classification", "--fast-dev-run", "--name", "first", "--model", "mlp"
-    )
+    ran = run("kerazoo", "train", "image-classification", "--fast-dev-run", "--name", "first", "--model", "mlp")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     finished = tmp_path / "runs" / "image-classification" / "first"
     assert "<html" in (finished / "report.html").read_text(encoding="utf-8")

@@ -1,21 +1,33 @@
 """Writes the references of the default test run from the PyTorch versions.
 
-pip install -e '.[test,parity]' && python tests/kerazoo/parity/record.py
+pip install -e '.[test,parity]' && python tests/kerazoo/parity/record.py [GROUP ...]
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch_models import CASES, torch_output
+from common import torch_output
+
+HERE = Path(__file__).parent
+
+
+def record(group: str) -> None:
+    """Writes `references/torch_<group>.npz` and `.json`."""
+    cases = importlib.import_module(f"torch_{group}").CASES
+    outputs = {name: torch_output(name, case) for name, case in cases.items()}
+    target = HERE.parent / "references" / f"torch_{group}"
+    np.savez_compressed(f"{target}.npz", **outputs)
+    plan = {name: {"builder": case[0], "options": case[1], "shape": case[2]} for name, case in cases.items()}
+    written = {"command": f"python tests/kerazoo/parity/record.py {group}", "torch": torch.__version__, "cases": plan}
+    Path(f"{target}.json").write_text(json.dumps(written, indent=1) + "\n")
+
 
 if __name__ == "__main__":
-    folder = Path(__file__).parents[1] / "references"
-    outputs = {name: torch_output(name) for name in CASES}
-    np.savez_compressed(folder / "torch.npz", **outputs)
-    plan = {name: {"builder": case[0], "options": case[1], "shape": case[2]} for name, case in CASES.items()}
-    written = {"command": "python tests/kerazoo/parity/record.py", "torch": torch.__version__, "cases": plan}
-    (folder / "torch.json").write_text(json.dumps(written, indent=1) + "\n")
+    for name in sys.argv[1:] or sorted(path.stem.removeprefix("torch_") for path in HERE.glob("torch_*.py")):
+        record(name)

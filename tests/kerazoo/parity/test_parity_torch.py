@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import importlib
 import sys
 from pathlib import Path
 
@@ -10,24 +10,22 @@ import numpy as np
 import pytest
 
 HERE = Path(__file__).parent
-CASES = json.loads((HERE.parent / "references" / "torch.json").read_text())["cases"]
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+import seeded  # noqa: E402
+from recorded import CASES, expected  # noqa: E402
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("name", CASES)
-def test_same_logits_as_pytorch(name: str) -> None:
-    sys.path[:0] = [str(HERE), str(HERE.parent)]
-    import seeded
-    from torch_models import torch_output
+@pytest.mark.parametrize(("group", "name"), CASES)
+def test_same_outputs_as_pytorch(group: str, name: str) -> None:
+    from common import torch_output
 
     import kerazoo
 
-    case = CASES[name]
+    case = CASES[group, name]
     model = kerazoo.create_model(case["builder"], case["shape"], 10, classifier_activation=None, **case["options"])
-    x = seeded.image(name, (2, *case["shape"]))
-    found = np.asarray(seeded.fill(model)(x))
-    expected = torch_output(name)
-    assert found.shape == expected.shape
-    assert seeded.difference(found, expected) < 1e-5
-    with np.load(HERE.parent / "references" / "torch.npz") as recorded:
-        assert seeded.difference(recorded[name], expected) < 1e-5
+    found = np.asarray(seeded.fill(model)(seeded.image(name, (2, *case["shape"]))))
+    live = torch_output(name, importlib.import_module(group).CASES[name])
+    assert found.shape == live.shape
+    assert seeded.difference(found, live) < 1e-5
+    assert seeded.difference(expected(group, name), live) < 1e-5

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import torch
 from torch import nn
 from torch.nn import functional
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import seeded
 
 
 class Basic(nn.Module):
@@ -109,44 +103,6 @@ class UNet(nn.Module):
         return self.predictions(x)
 
 
-def _array(layer: nn.Module, path: str, shape: tuple[int, ...]) -> torch.Tensor:
-    """Draws the weight in the layout of Keras and turns it into PyTorch's."""
-    if not path.endswith("kernel"):
-        return torch.from_numpy(seeded.array(path, shape))
-    if isinstance(layer, nn.Linear):
-        return torch.from_numpy(seeded.array(path, shape[::-1])).T
-    keras_shape = (
-        *shape[2:],
-        shape[1],
-        shape[0],
-    )  # both kinds of convolution: (height, width, axis 1, axis 0)
-    return torch.from_numpy(seeded.array(path, keras_shape)).permute(3, 2, 0, 1)
-
-
-_NAMES = {
-    nn.BatchNorm2d: {
-        "weight": "gamma",
-        "bias": "beta",
-        "running_mean": "moving_mean",
-        "running_var": "moving_variance",
-    }
-}
-
-
-def fill(model: nn.Module) -> nn.Module:
-    """Sets every parameter and statistic to what `seeded.fill` gives the Keras model."""
-    prefixes = {name: module.name for name, module in model.named_modules() if isinstance(module, Basic)}
-    with torch.no_grad():
-        for name, layer in model.named_modules():
-            parent, _, own = name.rpartition(".")
-            layer_name = f"{prefixes[parent]}_{own}" if parent in prefixes else own
-            words = _NAMES.get(type(layer), {"weight": "kernel", "bias": "bias"})
-            for key, tensor in [*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)]:
-                if key in words:
-                    tensor.copy_(_array(layer, f"{layer_name}/{words[key]}", tuple(tensor.shape)))
-    return model.eval()
-
-
 CASES = {
     # name: (builder, its arguments, image size, PyTorch's version)
     "resnet18": ("resnet18", {}, (64, 80, 3), lambda: ResNet([64, 128, 256, 512], 2, True, None, 10)),
@@ -178,12 +134,3 @@ CASES = {
     ),
 }
 """Every case has ten classes and logits as its output."""
-
-
-def torch_output(name: str):
-    """Returns the logits of a case from PyTorch, channels last."""
-    _, _, shape, make = CASES[name]
-    with torch.no_grad():
-        x = torch.from_numpy(seeded.image(name, (2, *shape))).permute(0, 3, 1, 2)
-        y = fill(make())(x)
-    return (y.permute(0, 2, 3, 1) if y.ndim == 4 else y).contiguous().numpy()
