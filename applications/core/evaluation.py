@@ -162,7 +162,11 @@ def export_run(
     import_tensorflow()
     application = load_application(run)
     serving = application.serving(application.datasets(progress=reading_progress()))
-    target = Path(out) if out else run / "exports" / (f"model{SUFFIXES[format]}" if SUFFIXES[format] else format)
+    target = (
+        Path(out).expanduser()
+        if out
+        else run / "exports" / (f"model{SUFFIXES[format]}" if SUFFIXES[format] else format)
+    )
     try:
         report = kerazoo.export(
             load_run_model(run), target, format=format, samples=serving.samples, overwrite=overwrite

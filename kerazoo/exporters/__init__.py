@@ -54,15 +54,17 @@ def export(
         tolerance: Largest accepted difference, relative to the largest absolute output. Defaults to 1e-4.
         input_range: Smallest and largest value of random samples. Defaults to the range that the model's
             `preprocess` layer or its card names, else to `(0, 1)`. Ignored where `samples` are given.
-        overwrite: Whether an existing file or folder may be replaced, which happens only after the new one
-            has passed. Defaults to `False`.
+        overwrite: Whether an existing export may be replaced, which happens only after the new one has
+            passed. A folder that is neither empty nor a SavedModel is never replaced. Defaults to `False`.
 
     Returns:
         An `ExportReport` with the differences, the agreement of the predicted classes, size and latency.
 
     Raises:
-        ValueError: If the format is unknown, the path is taken, the backend is not TensorFlow, the converter
-            fails, or the file does not load or does not agree with the model. Nothing is left behind.
+        ValueError: If the format is unknown, the path is taken or cannot be used, the backend is not
+            TensorFlow, the converter fails, or the file does not load or does not agree with the model. Nothing
+            is left behind.
+        OSError: If the folder cannot be written in.
         ImportError: If an optional package is missing.
 
     Example:
@@ -136,7 +138,7 @@ def check_export(
     from kerazoo.exporters import parity, preparation
 
     module = _format_module(format)
-    source = Path(path)
+    source = Path(os.path.expanduser(path))
     if not source.exists():
         raise FileNotFoundError(f"There is no exported file at {str(source)!r}.")
     preparation.require_tensorflow()
@@ -194,8 +196,10 @@ def _checked_tolerance(tolerance: float | None) -> float:
 
 
 def _checked_target(path: str | os.PathLike[str], format: str, overwrite: bool) -> Path:
-    target = Path(os.path.abspath(path))
+    target = Path(os.path.abspath(os.path.expanduser(path)))
     ending = SUFFIXES[format]
+    if not target.name:
+        raise ValueError(f"path must name what to write; {str(target)!r} is the root folder.")
     if ending and target.suffix != ending:
         raise ValueError(
             f"A {format} file ends in {ending}, received {target.name!r}; {target.stem + ending!r} would work."
@@ -203,16 +207,38 @@ def _checked_target(path: str | os.PathLike[str], format: str, overwrite: bool) 
     for other, ending in SUFFIXES.items():
         if other != format and ending and target.suffix == ending:
             raise ValueError(f"{target.name!r} is the name of a {other} file; pass format={other!r} or another name.")
-    if target.exists() and not overwrite:
-        raise ValueError(f"{str(target)!r} already exists; pass overwrite=True or choose another name.")
+    nearest = next(parent for parent in target.parents if os.path.lexists(parent))
+    if not nearest.is_dir():
+        raise ValueError(f"{str(nearest)!r} is no folder, so {str(target)!r} cannot be written; choose another path.")
+    if os.path.lexists(target):
+        if not overwrite:
+            raise ValueError(f"{str(target)!r} already exists; pass overwrite=True or choose another name.")
+        _check_replaceable(target, format)
     return target
+
+
+def _check_replaceable(target: Path, format: str) -> None:
+    """Refuses to overwrite what is no export: a wrong path must not cost somebody their files."""
+    if format == "saved_model":
+        is_export = target.is_dir() and ((target / "saved_model.pb").is_file() or not any(target.iterdir()))
+        kind = "a SavedModel nor an empty folder"
+    else:
+        is_export, kind = target.is_file(), "a regular file"
+    if target.is_symlink() or not is_export:
+        raise ValueError(
+            f"{str(target)!r} is {'neither' if format == 'saved_model' else 'not'} {kind}, "
+            "so overwrite=True does not replace it; choose another path."
+        )
 
 
 @contextmanager
 def _workspace(target: Path) -> Iterator[Path]:
     """A temporary folder on the file system of `target`, so that the last step is one rename."""
     nearest = next(parent for parent in target.parents if parent.is_dir())
-    folder = Path(tempfile.mkdtemp(prefix=".kerazoo-export-", dir=nearest))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".kerazoo-export-", dir=nearest))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(nearest)) from None  # the folder, not the draft in it
     try:
         yield folder
     finally:

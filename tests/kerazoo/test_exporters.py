@@ -415,13 +415,55 @@ def test_other_backend(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+def _files(folder):
+    """Returns every file below a folder with its content."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("format", "path", "message"),
+    [
+        ("saved_model", "photos", "neither a SavedModel nor an empty folder"),
+        ("saved_model", "photos/cat.jpg", "neither a SavedModel nor an empty folder"),
+        ("saved_model", "link", "neither a SavedModel nor an empty folder"),
+        ("litert", "folder.tflite", "not a regular file"),
+        ("onnx", "folder.onnx", "not a regular file"),
+        ("saved_model", "photos/cat.jpg/model", "cat.jpg' is no folder"),
+        ("onnx", "photos/cat.jpg/new/model.onnx", "cat.jpg' is no folder"),
+        ("saved_model", "/", "root folder"),
+        ("saved_model", "~", "neither a SavedModel nor an empty folder"),
+        ("saved_model", "~/photos", "neither a SavedModel nor an empty folder"),
+    ],
+)
+def test_overwrite_spares_what_is_no_export(format, path, message, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("photos", "folder.tflite", "folder.onnx"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cat.jpg").write_bytes(b"the only copy")
+    (tmp_path / "link").symlink_to("photos")
+    before = _files(tmp_path)
+    with pytest.raises(ValueError, match=message) as caught:
+        export(build(dense), path if path[0] in "/~" else tmp_path / path, format, overwrite=True)
+    assert "\n" not in str(caught.value)
+    assert _files(tmp_path) == before
+
+
+def test_home_and_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "model").mkdir()
+    model = build(dense)
+    assert export(model, "~/model", overwrite=True).path == str(tmp_path / "model")
+    assert check_export(model, "~/model").passed
+
+
 def test_read_only_folder_is_an_os_error(tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("tempfile.mkdtemp", refuse)
-    with pytest.raises(PermissionError):
+    with pytest.raises(PermissionError, match="Permission denied") as caught:
         export(build(dense), tmp_path / "m")
+    assert caught.value.filename == str(tmp_path)
 
 
 def test_saved_model_moves(tmp_path):
