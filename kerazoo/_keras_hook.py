@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -40,25 +41,35 @@ def register_classes() -> None:
 
 
 class _KerasFinder(MetaPathFinder):
-    """Finds `keras` once, as the other finders would, and runs `register_classes` after it."""
+    """Finds `keras` as the other finders would, and runs `register_classes` after it.
+
+    It stays until Keras has been imported: a look-up may be nothing but the question whether Keras is there.
+    """
+
+    def __init__(self) -> None:
+        self._state = threading.local()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != "keras":
+        if fullname != "keras" or getattr(self._state, "asking", False):
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec("keras")
+        self._state.asking = True  # the question comes back here, among the other finders
+        try:
+            spec = importlib.util.find_spec("keras")
+        finally:
+            self._state.asking = False
         if spec is not None and spec.loader is not None:
-            spec.loader = _ThenRegister(spec.loader)
+            spec.loader = _ThenRegister(spec.loader, self)
         return spec
 
 
 class _ThenRegister(Loader):
     """A loader that does its work through another one and then registers kerazoo's classes."""
 
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, loader: Loader, finder: _KerasFinder) -> None:
         self.loader = loader
+        self.finder = finder
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loader, name)
@@ -70,4 +81,6 @@ class _ThenRegister(Loader):
         if module.__spec__ is not None:
             module.__spec__.loader = self.loader
         self.loader.exec_module(module)
+        if self.finder in sys.meta_path:
+            sys.meta_path.remove(self.finder)
         register_classes()

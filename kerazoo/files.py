@@ -7,6 +7,8 @@ from pathlib import Path
 
 import keras
 
+from kerazoo import _keras_hook
+
 
 def load_model(path: str | os.PathLike[str]) -> keras.Model:
     """Loads a `.keras` file, in safe mode, with kerazoo's own layers known.
@@ -29,4 +31,5 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
         raise FileNotFoundError(f"there is no model file {str(path)!r}")
     if path.suffix != ".keras":
         raise ValueError(f"a model file ends in .keras. Received: {str(path)!r}")
+    _keras_hook.register_classes()
     return keras.models.load_model(path, safe_mode=True)

@@ -56,10 +56,18 @@ def test_reload_in_a_fresh_interpreter(name: str, reloaded: dict[str, float]) ->
     assert reloaded[name] < 1e-6
 
 
-@pytest.mark.parametrize("order", ["import kerazoo, keras", "import keras, kerazoo"])
+@pytest.mark.parametrize(
+    "order",
+    [
+        "import kerazoo, keras",
+        "import keras, kerazoo",
+        "import kerazoo, tensorflow",
+        "import kerazoo, importlib.util; importlib.util.find_spec('keras'), importlib.util.find_spec('keras')",
+    ],
+)
 def test_import_order_does_not_matter(order: str, tmp_path: Path) -> None:
     zoo.built("lenet5").save(tmp_path / "model.keras")
-    code = f"{order}\nimport sys\nprint(keras.models.load_model(sys.argv[1]).name)"
+    code = f"{order}\nimport sys, keras\nprint(keras.models.load_model(sys.argv[1]).name)"
     assert zoo.run_python(code, str(tmp_path / "model.keras")) == "lenet5"
 
 
