@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 
+from kerazoo import checks
 from kerazoo._words import nearest
 from kerazoo.card import ModelCard
 from kerazoo.weights.files import check_weights, load_weights
@@ -55,13 +57,16 @@ def under_contract(
 
     @functools.wraps(builder)
     def build(*args: Any, **options: Any) -> keras.Model:
-        given = _bind(card.name, signature, args, options)
+        given = {key: _plain(value) for key, value in _bind(card.name, signature, args, options).items()}
         if keras.config.image_data_format() != "channels_last":
             raise ValueError(
                 "kerazoo needs keras.config.set_image_data_format('channels_last'). "
                 f"Received: {keras.config.image_data_format()!r}"
             )
         check_weights(given.get("weights"), card)
+        second = list(signature.parameters)[1]
+        for word in ("classifier_activation", "output_activation"):
+            checks.several_for_softmax(word, given.get(word), second, given[second])
         with _dtype_policy(given.get("dtype")):
             model = builder(**given)
         if given.get("weights") is not None:
@@ -71,6 +76,11 @@ def under_contract(
     build.__signature__ = signature  # type: ignore[attr-defined]
     build.__doc__ = _docstring(builder, family, signature)
     return build
+
+
+def _plain(value: Any) -> Any:
+    """Turns a number of NumPy into Python's: several layers of Keras take no other."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _signature(builder: Callable[..., Any], family: Callable[..., Any] | None) -> inspect.Signature:
@@ -110,16 +120,23 @@ def _dtype_policy(dtype: Any) -> Iterator[None]:
     try:
         policy = keras.dtype_policies.get(dtype)
     except (ValueError, TypeError):
+        policy = None
+    # Whole numbers cannot be trained, and a network is quantised after its training, not built so.
+    if policy is None or policy.quantization_mode or not _is_floating(policy):
         raise ValueError(
-            "dtype must be a dtype policy such as 'float32', 'mixed_float16' or 'mixed_bfloat16'. "
+            "dtype must be a floating-point policy such as 'float32', 'mixed_float16' or 'mixed_bfloat16'. "
             f"Received: dtype={dtype!r}"
-        ) from None
+        )
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def _is_floating(policy: keras.DTypePolicy) -> bool:
+    return all("float" in str(dtype) for dtype in (policy.compute_dtype, policy.variable_dtype))
 
 
 def _sections(doc: str | None) -> dict[str, str]:

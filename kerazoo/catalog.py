@@ -113,13 +113,13 @@ def builder(name: str) -> Callable[..., keras.Model]:
     return _builders[name]
 
 
-def create_model(name: str, *args: Any, **options: Any) -> keras.Model:
+def create_model(name: str, /, *args: Any, **options: Any) -> keras.Model:
     """Builds a model by name.
 
     Args:
         name: A name from `list_models()`.
         *args: Positional arguments of the builder: the input shape and the number of classes or outputs.
-        **options: Its keyword arguments.
+        **options: Its keyword arguments; `name=` among them is the name of the model.
 
     Returns:
         A `keras.Model` with random weights unless `weights=` says otherwise.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Collection, Sequence
+from numbers import Real
 from typing import Any
 
 import keras
@@ -14,10 +16,19 @@ Shape = tuple[int | None, ...]
 
 
 def positive_int(name: str, value: Any, *, minimum: int = 1) -> int:
-    """Returns `value` as an int, or refuses what is no whole number of at least `minimum`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < minimum:
+    """Returns `value`, also one of NumPy, as Python's int; refuses what is no whole number of at least `minimum`."""
+    number = _whole(value)
+    if number is None or number < minimum:
         raise ValueError(f"{name} must be a whole number of at least {minimum}. Received: {name}={value!r}")
-    return int(value)
+    return number
+
+
+def _whole(value: Any) -> int | None:
+    """Returns a whole number as Python's int, since Keras refuses NumPy's; `None` for anything else."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
 
 
 def positive_ints(name: str, values: Any, *, minimum: int = 1, allow_empty: bool = False) -> tuple[int, ...]:
@@ -28,15 +39,15 @@ def positive_ints(name: str, values: Any, *, minimum: int = 1, allow_empty: bool
 
 
 def fraction(name: str, value: Any) -> float:
-    """Returns a rate in [0, 1)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+    """Returns a rate in [0, 1) as Python's float."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
         raise ValueError(f"{name} must be a number in [0, 1). Received: {name}={value!r}")
     return float(value)
 
 
 def non_negative(name: str, value: Any) -> float:
-    """Returns a finite number of at least zero."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+    """Returns a finite number of at least zero as Python's float."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
         raise ValueError(f"{name} must be a number of at least 0. Received: {name}={value!r}")
     return float(value)
 
@@ -57,6 +68,11 @@ def one_of(name: str, value: Any, choices: Collection[Any]) -> Any:
 
 def activation(name: str, value: Any) -> Any:
     """Returns `value` if Keras knows the activation, by name or as a callable; `None` is linear."""
+    if isinstance(value, keras.layers.Layer) or (isinstance(value, type) and issubclass(value, keras.layers.Layer)):
+        raise ValueError(
+            f"{name} must be a name or a function, not a layer, whose weights would never be trained (hidden layers "
+            f"with 'prelu' have their own). Received: {name}={value!r}"
+        )
     if value is None or callable(value):
         return value
     try:
@@ -70,8 +86,21 @@ def activation(name: str, value: Any) -> Any:
     return value
 
 
+def several_for_softmax(name: str, value: Any, outputs_name: str, outputs: Any) -> None:
+    """Refuses a softmax over a single output: it is 1 whatever the input is."""
+    if outputs == 1 and getattr(value, "__name__", value) in ("softmax", "log_softmax"):
+        raise ValueError(
+            f"{name} cannot be a softmax with {outputs_name}=1, where it is constant; use 'sigmoid' or None. "
+            f"Received: {name}={value!r}"
+        )
+
+
 def initializer(name: str, value: Any) -> Any:
-    """Returns `value` if Keras knows the initialiser, by name or as an object."""
+    """Returns `value` if Keras knows the initialiser, by name or as an object.
+
+    An object goes through `blocks.own_initializer` for every layer: one that several layers share gives them
+    the same values.
+    """
     try:
         keras.initializers.get(value)
     except (ValueError, TypeError):
@@ -91,7 +120,7 @@ def shape(value: Any, *, ranks: Collection[int], name: str = "input_shape") -> S
     if not value:
         raise ValueError(f"{name} must have at least one size. Received: {name}={value!r}")
     for size in value:
-        if size is not None and (isinstance(size, bool) or not hasattr(size, "__index__") or size < 1):
+        if size is not None and (_whole(size) or 0) < 1:
             raise ValueError(f"{name} must hold whole numbers of at least 1, or None. Received: {name}={value!r}")
     return tuple(None if size is None else int(size) for size in value)
 

@@ -155,7 +155,8 @@ def replace_head(
     Args:
         model: A model that ends in a layer named `predictions`.
         num_classes: Number of classes of the new head.
-        activation: Its activation; `None` for logits. Defaults to that of the old head.
+        activation: Its activation; `None` for logits. Defaults to that of the old head, but a softmax becomes a
+            sigmoid where one class is left, and the sigmoid of a single class a softmax where there are more.
         name: Name of the new model. Defaults to the old one's.
 
     Returns:
@@ -167,16 +168,23 @@ def replace_head(
     Example:
         >>> model = kerazoo.replace_head(kerazoo.load_model("run/model.keras"), 7)
     """
-    checks.positive_int("num_classes", num_classes)
+    num_classes = checks.positive_int("num_classes", num_classes)
     old = next((layer for layer in model.layers if layer.name == "predictions"), None)
     config = {} if old is None else old.get_config()
     size = next((key for key in ("units", "filters") if key in config), None)
     if old is None or size is None:
         raise ValueError(f"{model.name!r} has no layer named predictions whose number of outputs can be changed")
-    config |= {size: num_classes, "trainable": True}
+    if activation == "same":
+        activation = config["activation"]
+        if (num_classes == 1, activation) == (True, "softmax"):
+            activation = "sigmoid"
+        elif (config[size] == 1 < num_classes, activation) == (True, "sigmoid"):
+            activation = "softmax"
+    else:
+        checks.activation("activation", activation)
+        checks.several_for_softmax("activation", activation, "num_classes", num_classes)
+    config |= {size: num_classes, "activation": activation, "trainable": True}
     config.pop("codes", None)  # the targets of a LeNet-5 output belong to its old classes
-    if activation != "same":
-        config["activation"] = checks.activation("activation", activation)
     head = type(old).from_config(config)
     before = next(node.arguments.keras_tensors for node in _graph.nodes(model) if node.operation is old)
     return type(model)(_graph.inputs(model), head(before[0]), name=name or model.name)

@@ -2,7 +2,7 @@
 
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
-from kerazoo.blocks.conv import HE_NORMAL_FAN_OUT, batch_norm, conv_norm_act
+from kerazoo.blocks.conv import HE_NORMAL_FAN_OUT, batch_norm, conv_norm_act, own_initializer
 from kerazoo.blocks.ends import classification_head, image_input, named_activation, preprocess
 from kerazoo.blocks.residual import add_relu, basic_residual, projection_shortcut
 
@@ -15,6 +15,7 @@ __all__ = [
     "conv_norm_act",
     "image_input",
     "named_activation",
+    "own_initializer",
     "preprocess",
     "projection_shortcut",
 ]

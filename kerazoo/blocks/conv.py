@@ -14,6 +14,11 @@ HE_NORMAL_FAN_OUT = {
 """N(0, sqrt(2 / (k * k * out))) as in the released code of He et al., not truncated as in Keras."""
 
 
+def own_initializer(initializer: Any) -> Any:
+    """Returns an initialiser for one layer: an object is copied, since a shared one draws the same values again."""
+    return initializer.clone() if isinstance(initializer, keras.initializers.Initializer) else initializer
+
+
 def batch_norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Batch normalisation as in the papers' code: epsilon 1e-5, and momentum 0.9 in Keras's convention.
 
@@ -61,7 +66,7 @@ def conv_norm_act(
         strides=strides,
         padding=padding,
         use_bias=False,
-        kernel_initializer=kernel_initializer,
+        kernel_initializer=own_initializer(kernel_initializer),
         data_format="channels_last",
         name=conv_name,
     )(x)

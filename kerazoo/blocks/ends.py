@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import keras
@@ -36,7 +37,7 @@ def preprocess(x: keras.KerasTensor, include_preprocessing: Any) -> keras.KerasT
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) < float("inf")
 
 
 def image_input(input_shape: checks.Shape, include_preprocessing: Any) -> tuple[keras.KerasTensor, keras.KerasTensor]:

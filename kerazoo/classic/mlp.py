@@ -61,21 +61,20 @@ def mlp(
     sizes = checks.shape(input_shape, ranks=())
     if None in sizes:
         raise ValueError(f"input_shape of mlp must be fixed, since it is flattened. Received: {input_shape!r}")
-    checks.positive_int("num_outputs", num_outputs)
+    num_outputs = checks.positive_int("num_outputs", num_outputs)
     units = checks.positive_ints("hidden_units", hidden_units, allow_empty=True)
     if activation != "prelu":
         checks.activation("activation", activation)
     checks.activation("output_activation", output_activation)
     checks.one_of("normalization", normalization, (None, "batch", "layer"))
     checks.initializer("kernel_initializer", kernel_initializer)
-    checks.fraction("dropout_rate", dropout_rate)
+    dropout_rate = checks.fraction("dropout_rate", dropout_rate)
     penalties = {"l1": checks.non_negative("l1", l1), "l2": checks.non_negative("l2", l2)}
 
     def dense(width: int, name: str, **options: Any) -> layers.Dense:
         regularizer = keras.regularizers.L1L2(**penalties) if l1 or l2 else None
-        return layers.Dense(
-            width, kernel_initializer=kernel_initializer, kernel_regularizer=regularizer, name=name, **options
-        )
+        initializer = blocks.own_initializer(kernel_initializer)
+        return layers.Dense(width, kernel_initializer=initializer, kernel_regularizer=regularizer, name=name, **options)
 
     inputs, x = blocks.image_input(sizes, include_preprocessing)
     if len(sizes) > 1:
@@ -85,7 +84,7 @@ def mlp(
         if normalization == "batch":
             x = blocks.batch_norm(x, f"hidden{index}_norm")
         elif normalization == "layer":
-            x = layers.LayerNormalization(name=f"hidden{index}_norm")(x)
+            x = layers.LayerNormalization(epsilon=1e-5, name=f"hidden{index}_norm")(x)
         x = blocks.named_activation(x, activation, f"hidden{index}_act")
         if dropout_rate:
             x = layers.Dropout(dropout_rate, name=f"hidden{index}_dropout")(x)

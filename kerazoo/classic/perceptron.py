@@ -106,7 +106,7 @@ def perceptron(
     sizes = checks.shape(input_shape, ranks=())
     if None in sizes:
         raise ValueError(f"input_shape of perceptron must be fixed, since it is flattened. Received: {input_shape!r}")
-    checks.positive_int("num_outputs", num_outputs)
+    num_outputs = checks.positive_int("num_outputs", num_outputs)
     if output_activation != "step":
         checks.activation("output_activation", output_activation)
     activation = heaviside if output_activation == "step" else output_activation

@@ -30,9 +30,9 @@ def _normalize(x: keras.KerasTensor, normalization: str | None, groups: int, nam
     if normalization == "batch":
         return blocks.batch_norm(x, name)
     if normalization == "layer":
-        return layers.LayerNormalization(name=name)(x)
+        return layers.LayerNormalization(epsilon=1e-5, name=name)(x)
     if normalization == "group":
-        return layers.GroupNormalization(groups=groups, name=name)(x)
+        return layers.GroupNormalization(groups=groups, epsilon=1e-5, name=name)(x)
     return x
 
 
@@ -94,26 +94,26 @@ def cnn(
         LeCun et al. (1989), https://doi.org/10.1162/neco.1989.1.4.541
     """
     sizes = checks.image_shape(input_shape, model="cnn", ranks=(2, 3))
-    checks.positive_int("num_classes", num_classes)
+    num_classes = checks.positive_int("num_classes", num_classes)
     filters = checks.positive_ints("filters", filters)
     stages = len(filters)
     kernels = _per_stage("kernel_size", kernel_size, stages)
     steps = _per_stage("strides", strides, stages)
     repeats = _per_stage("convs_per_stage", convs_per_stage, stages)
     checks.one_of("downsampling", downsampling, (None, "max", "average"))
-    checks.positive_int("pool_size", pool_size)
+    pool_size = checks.positive_int("pool_size", pool_size)
     checks.one_of("normalization", normalization, (None, "batch", "layer", "group"))
-    checks.positive_int("groups", groups)
+    groups = checks.positive_int("groups", groups)
     if normalization == "group" and any(width % groups for width in filters):
         raise ValueError(f"groups must divide every entry of filters={filters}. Received: groups={groups}")
     if activation != "prelu":
         checks.activation("activation", activation)
     checks.initializer("kernel_initializer", kernel_initializer)
     penalties = {"l1": checks.non_negative("l1", l1), "l2": checks.non_negative("l2", l2)}
-    checks.fraction("spatial_dropout_rate", spatial_dropout_rate)
+    spatial_dropout_rate = checks.fraction("spatial_dropout_rate", spatial_dropout_rate)
     checks.head(include_top, pooling)
     checks.activation("classifier_activation", classifier_activation)
-    checks.fraction("dropout_rate", dropout_rate)
+    dropout_rate = checks.fraction("dropout_rate", dropout_rate)
 
     rank = len(sizes) - 1
     conv = layers.Conv1D if rank == 1 else layers.Conv2D
@@ -135,7 +135,7 @@ def cnn(
                 strides=step if index == 1 else 1,
                 padding="same",
                 use_bias=normalization != "batch",
-                kernel_initializer=kernel_initializer,
+                kernel_initializer=blocks.own_initializer(kernel_initializer),
                 kernel_regularizer=keras.regularizers.L1L2(**penalties) if l1 or l2 else None,
                 data_format="channels_last",
                 name=f"stage{stage}_conv{index}",

@@ -105,12 +105,12 @@ def lenet5(
     """
     dynamic = "F6 is connected to every position of C5"
     sizes = checks.image_shape(input_shape, model="lenet5", min_size=32, dynamic=dynamic)
-    checks.positive_int("num_classes", num_classes)
+    num_classes = checks.positive_int("num_classes", num_classes)
     checks.one_of("variant", variant, ("original", "common"))
     targets = _check_codes(codes, num_classes, variant)
     checks.head(include_top, pooling)
     checks.activation("classifier_activation", classifier_activation)
-    checks.fraction("dropout_rate", dropout_rate)
+    dropout_rate = checks.fraction("dropout_rate", dropout_rate)
 
     inputs, x = blocks.image_input(sizes, include_preprocessing)
     x = _original_body(x) if variant == "original" else _common_body(x)

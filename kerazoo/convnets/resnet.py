@@ -97,11 +97,11 @@ def _resnet(
         He, Zhang, Ren, Sun (2015), https://arxiv.org/abs/1512.03385
     """
     sizes = checks.image_shape(input_shape, model=name)
-    checks.positive_int("num_classes", num_classes)
+    num_classes = checks.positive_int("num_classes", num_classes)
     checks.one_of("stride_in", stride_in, ("1x1", "3x3"))
     checks.head(include_top, pooling)
     checks.activation("classifier_activation", classifier_activation)
-    checks.fraction("dropout_rate", dropout_rate)
+    dropout_rate = checks.fraction("dropout_rate", dropout_rate)
 
     inputs, x = blocks.image_input(sizes, include_preprocessing)
     x = blocks.conv_norm_act(x, 64, 7, strides=2, names=("stem_conv", "stem_bn", "stem_out"))

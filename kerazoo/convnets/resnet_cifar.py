@@ -76,12 +76,12 @@ def _cifar_resnet(
         He, Zhang, Ren, Sun (2015), https://arxiv.org/abs/1512.03385
     """
     sizes = checks.image_shape(input_shape, model=name)
-    checks.positive_int("num_classes", num_classes)
+    num_classes = checks.positive_int("num_classes", num_classes)
     checks.one_of("shortcut", shortcut, ("A", "B"))
     checks.one_of("pad", pad, ("end", "both"))
     checks.head(include_top, pooling)
     checks.activation("classifier_activation", classifier_activation)
-    checks.fraction("dropout_rate", dropout_rate)
+    dropout_rate = checks.fraction("dropout_rate", dropout_rate)
 
     inputs, x = blocks.image_input(sizes, include_preprocessing)
     x = blocks.conv_norm_act(x, 16, 3, names=("stem_conv", "stem_bn", "stem_out"))

@@ -82,12 +82,12 @@ def unet(
         Iglovikov, Shvets (2018), https://arxiv.org/abs/1801.05746
     """
     sizes = checks.image_shape(input_shape, model="unet")
-    checks.positive_int("num_classes", num_classes)
-    checks.positive_int("filters", filters)
-    checks.positive_int("depth", depth)
+    num_classes = checks.positive_int("num_classes", num_classes)
+    filters = checks.positive_int("filters", filters)
+    depth = checks.positive_int("depth", depth)
     checks.one_of("padding", padding, ("same", "valid"))
     checks.one_of("normalization", normalization, (None, "batch"))
-    checks.fraction("dropout_rate", dropout_rate)
+    dropout_rate = checks.fraction("dropout_rate", dropout_rate)
     activation = classifier_activation
     if activation == "auto":
         activation = "softmax" if num_classes > 1 else "sigmoid"

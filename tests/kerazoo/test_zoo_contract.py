@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 import zoo
 
@@ -82,8 +83,11 @@ BAD: list[tuple[str, Any]] = [
     ("pooling", "average"),
     ("pooling", "avg"),  # with include_top=True
     ("classifier_activation", "sofmax"),
+    ("classifier_activation", keras.layers.Softmax()),
     ("output_activation", "sofmax"),
     ("activation", "rellu"),
+    ("activation", keras.layers.PReLU()),
+    ("activation", keras.layers.PReLU),
     ("kernel_initializer", "he_norml"),
     ("dropout_rate", 1.0),
     ("dropout_rate", -0.1),
@@ -95,6 +99,11 @@ BAD: list[tuple[str, Any]] = [
     ("weights", "missing.keras"),
     ("weights", 3),
     ("dtype", "float99"),
+    ("dtype", "uint8"),
+    ("dtype", "bool"),
+    ("dtype", "int8"),
+    ("dtype", "int8_from_float32"),
+    ("dtype", "string"),
     ("hidden_units", (0,)),
     ("hidden_units", 16),
     ("filters", 0),
@@ -133,6 +142,43 @@ def test_bad_argument(name: str, argument: str, value: Any) -> None:
         zoo.fresh(name, **{argument: value})
     assert type(caught.value) in (ValueError, TypeError, FileNotFoundError)
     assert "\n" not in str(caught.value), "one sentence"
+
+
+def test_a_layer_as_activation_is_sent_to_prelu() -> None:
+    with pytest.raises(ValueError, match="'prelu'"):
+        zoo.fresh("mlp", activation=keras.layers.PReLU())
+
+
+@pytest.mark.parametrize("activation", ["softmax", "log_softmax", keras.activations.softmax])
+@pytest.mark.parametrize(
+    "name", zoo.models(lambda card: card.kind in ("image_classifier", "dense_prediction", "vector"))
+)
+def test_softmax_of_one_is_refused(name: str, activation: Any) -> None:
+    second = list(builder_parameters(name))[1]
+    word = "output_activation" if second == "num_outputs" else "classifier_activation"
+    with pytest.raises(ValueError, match=rf"{word} cannot be a softmax with {second}=1.*use 'sigmoid'"):
+        zoo.fresh(name, **{second: 1, word: activation})
+
+
+def _of_numpy(value: Any) -> Any:
+    """Turns the numbers in an argument into those that come out of NumPy and pandas."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(_of_numpy(part) for part in value)
+    kinds: dict[type, Any] = {bool: np.bool_, int: np.int64, float: np.float32}
+    return kinds.get(type(value), lambda same: same)(value)
+
+
+@pytest.mark.parametrize("name", zoo.models())
+def test_numbers_of_numpy(name: str) -> None:
+    """The same model as with Python's numbers, in a configuration that can be saved."""
+    options = {**builder_parameters(name), **kerazoo.model_card(name).test_config}
+    with zoo.cheap_weights():
+        model = kerazoo.create_model(name, **{key: _of_numpy(value) for key, value in options.items()})
+    assert model.to_json() == zoo.fresh(name).to_json()
+
+
+def test_name_of_the_model() -> None:
+    assert kerazoo.create_model("mlp", name="digits").name == "digits"
 
 
 @pytest.mark.parametrize("name", zoo.models())

@@ -121,6 +121,17 @@ def test_cnn_options_train(options: dict) -> None:
     assert bool(model.losses) == ("l1" in options)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"), [("cnn", {"filters": (8, 8, 8)}), ("mlp", {"hidden_units": (12, 12)})], ids=["cnn", "mlp"]
+)
+def test_layers_that_share_an_initializer_differ(name: str, options: dict) -> None:
+    model = zoo.fresh(name, **options, kernel_initializer=keras.initializers.HeNormal())
+    inner = [layer for layer in model.layers if layer.name.startswith(("stage", "hidden")) and layer.weights]
+    *_, first, second = (zoo.value(layer.kernel) for layer in inner if hasattr(layer, "kernel"))
+    assert first.shape == second.shape
+    assert np.any(first != second)
+
+
 def test_cnn_refuses_groups_that_do_not_divide() -> None:
     with pytest.raises(ValueError, match="groups must divide"):
         zoo.fresh("cnn", normalization="group", groups=3)

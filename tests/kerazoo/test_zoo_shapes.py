@@ -27,12 +27,19 @@ def _second(name: str) -> str:
     return list(kerazoo.catalog.builder_parameters(name))[1]
 
 
+def _activation(name: str, outputs: int) -> dict[str, str]:
+    """A single output needs another activation than the softmax."""
+    default = kerazoo.catalog.builder_parameters(name)
+    words = [word for word in ("classifier_activation", "output_activation") if default.get(word) == "softmax"]
+    return dict.fromkeys(words, "sigmoid") if outputs == 1 else {}
+
+
 @pytest.mark.parametrize(("channels", "outputs"), [(1, 1), (3, 2), (4, 7)])
 @pytest.mark.parametrize("name", IMAGES)
 def test_channels_and_classes(name: str, channels: int, outputs: int) -> None:
     shape = (*_input_shape(name)[:-1], channels)
     with zoo.cheap_weights():
-        model = zoo.fresh(name, input_shape=shape, **{_second(name): outputs})
+        model = zoo.fresh(name, input_shape=shape, **{_second(name): outputs}, **_activation(name, outputs))
     spatial = shape[:-1] if _same_size_output(kerazoo.model_card(name)) else ()
     assert model.output_shape == (None, *spatial, outputs)
     first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
@@ -43,8 +50,9 @@ def test_channels_and_classes(name: str, channels: int, outputs: int) -> None:
 @pytest.mark.parametrize("name", zoo.models(lambda card: card.kind == "vector"))
 def test_vector_outputs_and_images(name: str, outputs: int) -> None:
     with zoo.cheap_weights():
-        assert zoo.fresh(name, num_outputs=outputs).output_shape == (None, outputs)
-        assert zoo.fresh(name, input_shape=(6, 5, 2), num_outputs=outputs).output_shape == (None, outputs)
+        for shape in ({}, {"input_shape": (6, 5, 2)}):
+            model = zoo.fresh(name, **shape, num_outputs=outputs, **_activation(name, outputs))
+            assert model.output_shape == (None, outputs)
 
 
 @pytest.mark.parametrize("name", zoo.models(lambda card: card.kind in zoo.IMAGE_KINDS and card.dynamic_size))

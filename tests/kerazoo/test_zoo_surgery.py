@@ -107,6 +107,25 @@ def test_replace_head(name: str) -> None:
     assert all(new.get_layer(layer.name) is layer for layer in shared)
 
 
+@pytest.mark.parametrize(
+    ("classes", "activation", "new_classes", "expected"),
+    [
+        (5, "softmax", 1, "sigmoid"),
+        (1, "sigmoid", 5, "softmax"),
+        (5, "sigmoid", 3, "sigmoid"),
+        (5, "sigmoid", 1, "sigmoid"),
+        (1, "sigmoid", 1, "sigmoid"),
+        (5, None, 1, "linear"),
+    ],
+)
+def test_new_head_fits_its_number_of_classes(classes: int, activation: str, new_classes: int, expected: str) -> None:
+    model = zoo.fresh("mlp", num_outputs=classes, output_activation=activation)
+    head = kerazoo.replace_head(model, new_classes).get_layer("predictions")
+    assert head.activation.__name__ == expected
+    with pytest.raises(ValueError, match="activation cannot be a softmax with num_classes=1"):
+        kerazoo.replace_head(model, 1, activation="softmax")
+
+
 def test_replace_head_activation_and_errors() -> None:
     logits = kerazoo.replace_head(zoo.fresh("resnet20"), 3, activation=None)
     assert logits.get_layer("predictions").activation is keras.activations.linear
