@@ -6,9 +6,19 @@ Keras has no public way to walk a functional graph; everything kerazoo needs fro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
+
+
+class Call(NamedTuple):
+    """One call of an operation: its tensors as flat lists, and its arguments as they were given."""
+
+    operation: Any
+    inputs: list[Any]
+    outputs: list[Any]
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
 
 
 def nodes(model: keras.Model) -> Iterator[Any]:
@@ -16,16 +26,21 @@ def nodes(model: keras.Model) -> Iterator[Any]:
 
     Each has `operation`, `arguments` and `outputs`.
     """
-    by_depth = getattr(model, "_nodes_by_depth", None)
+    by_depth = getattr(_functional(model), "_nodes_by_depth", None)
     if by_depth is None:
         raise ValueError(f"{model.name!r} is no functional model, it has no graph to walk")
     for depth in sorted(by_depth, reverse=True):
         yield from by_depth[depth]
 
 
+def _functional(model: keras.Model) -> keras.Model:
+    """A built `keras.Sequential` holds its graph in a functional model."""
+    return getattr(model, "_functional", None) or model
+
+
 def inputs(model: keras.Model) -> Any:
     """Returns the inputs in the structure the model takes them in: one tensor, a list or a dictionary."""
-    return model._inputs_struct
+    return _functional(model)._inputs_struct
 
 
 def tensors(model: keras.Model) -> dict[str, list[keras.KerasTensor]]:
@@ -38,7 +53,7 @@ def tensors(model: keras.Model) -> dict[str, list[keras.KerasTensor]]:
 
 def replay(
     model: keras.Model, inputs: Sequence[Any], call: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
-) -> Iterator[tuple[Any, list[Any], list[Any]]]:
+) -> Iterator[Call]:
     """Runs through the graph on other inputs.
 
     Args:
@@ -47,19 +62,20 @@ def replay(
         call: What to do for each operation: `call(operation, args, kwargs)` returns its output.
 
     Yields:
-        `(operation, inputs, outputs)` per call, as flat lists.
+        The calls.
     """
     values = {id(tensor): value for tensor, value in zip(model.inputs, inputs, strict=True)}
     for node in nodes(model):
         if node.is_input:
-            yield node.operation, [], [values[id(tensor)] for tensor in node.outputs]
+            yield Call(node.operation, [], [values[id(tensor)] for tensor in node.outputs])
             continue
         args, kwargs = node.arguments.fill_in(values)
         result = keras.tree.flatten(call(node.operation, args, kwargs))
         values.update({id(tensor): value for tensor, value in zip(node.outputs, result, strict=True)})
-        yield node.operation, [values[id(tensor)] for tensor in node.arguments.keras_tensors], result
+        sources = [values[id(tensor)] for tensor in node.arguments.keras_tensors]
+        yield Call(node.operation, sources, result, args, kwargs)
 
 
-def output_specs(model: keras.Model, inputs: Sequence[keras.KerasTensor]) -> Iterator[tuple[Any, list[Any], list[Any]]]:
-    """Yields `(operation, input specs, output specs)` for inputs of other shapes than the model's own."""
+def output_specs(model: keras.Model, inputs: Sequence[keras.KerasTensor]) -> Iterator[Call]:
+    """Yields the calls with specs as inputs and outputs, for inputs of other shapes than the model's own."""
     return replay(model, inputs, lambda operation, args, kwargs: operation.compute_output_spec(*args, **kwargs))

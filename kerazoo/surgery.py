@@ -6,7 +6,6 @@ model are treated alike.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -17,14 +16,15 @@ from kerazoo import _graph, checks
 from kerazoo._words import nearest
 
 _STAGE_END = re.compile(r"(stem|stage\d+)_out")
-_PROBE = 512  # long enough for nine halvings
+_PROBE_BITS = 16  # a probe is about 2**16 long: enough for a dozen halvings, whatever the paddings take away
 
 
 def _stage_ends(model: keras.Model) -> dict[int, str]:
     """Returns pyramid level -> layer name for the stage ends of a model, finest first.
 
-    The stride of a stage is measured on a large probe: on a small image several stages can have the same
-    size.
+    The stride of a stage is by how much its map grows when the input does, on large probes: neither several
+    stages of one pixel on a small image nor what unpadded convolutions cut off can hide it. A stage whose
+    stride is no power of two has no level.
     """
     names = [layer.name for layer in model.layers if _STAGE_END.fullmatch(layer.name)]
     if not names:
@@ -33,12 +33,37 @@ def _stage_ends(model: keras.Model) -> dict[int, str]:
         )
     tensors = _graph.tensors(model)
     trunk = keras.Model(model.inputs, [tensors[name][0] for name in names])
-    probe = keras.KerasTensor((1, *[_PROBE] * (len(trunk.inputs[0].shape) - 2), trunk.inputs[0].shape[-1]))
+    probes, larger = (_probes(trunk, factor) for factor in (1, 2))
+    try:
+        runs = [_lengths(trunk, inputs, names) for inputs in (probes, larger)]
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{model.name!r} has no feature levels: its stages cannot run on images of any size"
+        ) from error
+    growth = max(b.shape[1] - a.shape[1] for a, b in zip(probes, larger, strict=True) if len(a.shape) > 2)
     levels: dict[int, str] = {}
-    for operation, _, outputs in _graph.output_specs(trunk, [probe]):
-        if operation.name in names:
-            levels[round(math.log2(_PROBE / outputs[0].shape[1]))] = operation.name
+    for name, small in runs[0].items():
+        stride, rest = divmod(growth, max(runs[1][name] - small, 1))
+        if not rest and stride.bit_count() == 1:
+            levels[stride.bit_length() - 1] = name
     return dict(sorted(levels.items()))
+
+
+def _probes(model: keras.Model, factor: int) -> list[keras.KerasTensor]:
+    """Returns inputs with height and width made larger by one power of two for all, so that they still fit together."""
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    longest = max((size or 1 for shape in shapes for size in shape[:-1]), default=1)
+    scale = factor * 2 ** max(_PROBE_BITS - longest.bit_length(), 0)
+    return [
+        keras.KerasTensor((1, *((size or longest) * scale for size in shape[:-1]), shape[-1]), dtype=tensor.dtype)
+        for shape, tensor in zip(shapes, model.inputs, strict=True)
+    ]
+
+
+def _lengths(model: keras.Model, inputs: Sequence[keras.KerasTensor], names: Sequence[str]) -> dict[str, int]:
+    """Returns name -> length of the first axis of the map, for some layers in the order of the graph."""
+    calls = _graph.output_specs(model, inputs)
+    return {call.operation.name: call.outputs[0].shape[1] for call in calls if call.operation.name in names}
 
 
 def feature_extractor(model: keras.Model, levels: Sequence[str] | None = None) -> keras.Model:
@@ -80,13 +105,15 @@ def graft(encoder: keras.Model, x: keras.KerasTensor) -> dict[int, keras.KerasTe
     ends = {name: level for level, name in _stage_ends(encoder).items()}
 
     def copy(layer: Any, args: Any, kwargs: Any) -> Any:
+        if not isinstance(layer, keras.layers.Layer):
+            return layer(*args, **kwargs)  # a function of keras.ops has no weights to share
         twin = type(layer).from_config(layer.get_config())
         y = twin(*args, **kwargs)
         twin.set_weights(layer.get_weights())
         return y
 
     run = _graph.replay(encoder, [x], copy)
-    return {ends[operation.name]: outputs[0] for operation, _, outputs in run if operation.name in ends}
+    return {ends[call.operation.name]: call.outputs[0] for call in run if call.operation.name in ends}
 
 
 def freeze(model: keras.Model, until: str | None = None, batch_norm: str = "frozen") -> keras.Model:
@@ -98,7 +125,7 @@ def freeze(model: keras.Model, until: str | None = None, batch_norm: str = "froz
             `predictions`.
         batch_norm: `"frozen"`: batch normalisation in the frozen part keeps its statistics, scale and shift
             and runs in inference mode even while training, which is what fine-tuning on few samples needs.
-            `"train"`: those layers go on learning.
+            `"train"`: those layers go on learning, those of models inside the model included.
 
     Returns:
         The same model. Compile it (again) before training.
@@ -116,9 +143,17 @@ def freeze(model: keras.Model, until: str | None = None, batch_norm: str = "froz
             f"until: {model.name!r} has no layer {until!r}.{nearest(until, names, plenty='model.summary() lists them')}"
         )
     for layer in _up_to(model, until):
-        keep = batch_norm == "train" and isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = keep
+        _freeze_layer(layer, batch_norm)
     return model
+
+
+def _freeze_layer(layer: Any, batch_norm: str) -> None:
+    if batch_norm == "train" and isinstance(layer, keras.Model):
+        layer.trainable = True  # else nothing in it is trained, whatever its layers say
+        for part in layer.layers:
+            _freeze_layer(part, batch_norm)
+    else:
+        layer.trainable = batch_norm == "train" and isinstance(layer, keras.layers.BatchNormalization)
 
 
 def _up_to(model: keras.Model, until: str | None) -> list[Any]:
@@ -153,7 +188,7 @@ def replace_head(
     """Returns a model with a new, randomly initialised `predictions` layer; all other layers are shared.
 
     Args:
-        model: A model that ends in a layer named `predictions`.
+        model: A model that ends in a layer named `predictions`, its only output.
         num_classes: Number of classes of the new head.
         activation: Its activation; `None` for logits. Defaults to that of the old head, but a softmax becomes a
             sigmoid where one class is left, and the sigmoid of a single class a softmax where there are more.
@@ -163,7 +198,8 @@ def replace_head(
         A new model of the same class, not compiled.
 
     Raises:
-        ValueError: If the model has no `predictions` layer with a number of outputs that can be changed.
+        ValueError: If the model has no `predictions` layer with a number of outputs that can be changed, or
+            more than its output comes out of the model.
 
     Example:
         >>> model = kerazoo.replace_head(kerazoo.load_model("run/model.keras"), 7)
@@ -174,6 +210,8 @@ def replace_head(
     size = next((key for key in ("units", "filters") if key in config), None)
     if old is None or size is None:
         raise ValueError(f"{model.name!r} has no layer named predictions whose number of outputs can be changed")
+    if [id(tensor) for tensor in model.outputs] != [id(_graph.tensors(model)["predictions"][0])]:
+        raise ValueError(f"the output of layer predictions must be all that {model.name!r} returns; cut off the rest")
     if activation == "same":
         activation = config["activation"]
         if (num_classes == 1, activation) == (True, "softmax"):
@@ -187,4 +225,5 @@ def replace_head(
     config.pop("codes", None)  # the targets of a LeNet-5 output belong to its old classes
     head = type(old).from_config(config)
     before = next(node.arguments.keras_tensors for node in _graph.nodes(model) if node.operation is old)
-    return type(model)(_graph.inputs(model), head(before[0]), name=name or model.name)
+    kind = keras.Model if isinstance(model, keras.Sequential) else type(model)
+    return kind(_graph.inputs(model), head(before[0]), name=name or model.name)

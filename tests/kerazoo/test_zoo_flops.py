@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
@@ -61,6 +62,84 @@ def _model(shape: tuple, *stack: layers.Layer) -> keras.Model:
 )
 def test_by_hand(shape: tuple, layer: layers.Layer, macs: int) -> None:
     assert kerazoo.count_flops(_model(shape, layer)) == 2 * macs
+
+
+_OPEN = _model((None, None, 3), layers.Conv2D(4, 1, name="pointwise"))
+_KERNEL = np.ones((3, 3, 4, 2), "float32")
+
+
+@pytest.mark.parametrize(
+    ("shapes", "product", "macs"),
+    [
+        ([(5, 8), (8, 6)], lambda a, b: a @ b, 5 * 8 * 6),
+        ([(2, 5, 8), (2, 8, 6)], keras.ops.matmul, 2 * 5 * 8 * 6),
+        ([(5, 8)], lambda a: keras.ops.matmul(a, np.ones((8, 6), "float32")), 5 * 8 * 6),
+        ([(5, 8)], lambda a: keras.ops.dot(a, np.ones((8, 6), "float32")), 5 * 8 * 6),
+        ([(5, 8)], lambda a: keras.ops.tensordot(a, np.ones((8, 6), "float32"), axes=1), 5 * 8 * 6),
+        ([(5, 8)], lambda a: keras.ops.tensordot(a, np.ones((5, 8, 6), "float32"), axes=([1, 2], [0, 1])), 5 * 8 * 6),
+        ([(5, 8), (6, 8)], lambda a, b: keras.ops.einsum("bqd,bkd->bqk", a, b), 5 * 8 * 6),
+        ([(5, 8), (8, 6)], lambda a, b: keras.ops.einsum("...ij,...jk->...ik", a, b), 5 * 8 * 6),
+        ([(5, 8), (6, 8)], lambda a, b: layers.Dot(axes=2)([a, b]), 5 * 8 * 6),
+        ([(5, 8), (8, 6)], lambda a, b: layers.Dot(axes=(2, 1))([a, b]), 5 * 8 * 6),
+        ([(8,), (8,)], lambda a, b: layers.Dot(axes=1)([a, b]), 8),
+        ([(9, 9, 4)], lambda a: keras.ops.conv(a, _KERNEL), 49 * 9 * 4 * 2),
+        ([(5, 2, 8), (6, 2, 8), (6, 2, 8)], keras.ops.dot_product_attention, 2 * 5 * 6 * 2 * 8),
+        ([(5, 8), (5, 8)], lambda a, b: a * b + keras.ops.tanh(a), 0),
+    ],
+)
+def test_products_of_keras_ops(shapes: list, product, macs: int) -> None:
+    inputs = [keras.Input(shape) for shape in shapes]
+    assert kerazoo.count_flops(keras.Model(inputs, product(*inputs))) == 2 * macs
+
+
+def test_attention_with_a_mask() -> None:
+    """The mask is no key, however it is handed over."""
+    x, mask = keras.Input((5, 8)), keras.Input((5, 5), dtype="bool")
+    macs = 3 * 5 * 8 * 6 + 2 * 5 * 5 * 6 + 5 * 6 * 8
+    for out in (
+        layers.MultiHeadAttention(2, 3)(x, x, attention_mask=mask),
+        layers.MultiHeadAttention(2, 3)(x, value=x, key=x, attention_mask=mask),
+    ):
+        assert kerazoo.count_flops(keras.Model([x, mask], out)) == 2 * macs
+    rows = keras.Input((4, 5, 8))  # attention along the rows of a map only
+    along = layers.MultiHeadAttention(2, 3, attention_axes=(2,))(rows, rows)
+    assert kerazoo.count_flops(keras.Model(rows, along)) == 2 * 4 * macs
+
+
+def test_sequential() -> None:
+    stack = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dense(2)])
+    assert kerazoo.count_flops(stack) == 2 * (12 + 6)
+    assert kerazoo.count_flops(_model((4,), stack, layers.Dense(5))) == 2 * (12 + 6 + 10)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (32, 32, 1),
+        (32, 32),
+        (32, 32, 3, 3),
+        (0, 32, 3),
+        (-8, 8, 3),
+        (8.5, 8, 3),
+        (),
+        [],
+        5,
+        "32",
+        [(8, 8, 3), (8, 8, 3)],
+    ],
+    ids=repr,
+)
+def test_shape_that_does_not_fit(shape) -> None:
+    with pytest.raises(ValueError, match="input_shape") as caught:
+        kerazoo.count_flops(_OPEN, shape)
+    assert "\n" not in str(caught.value)
+
+
+def test_size_that_the_model_fixes_or_cannot_run() -> None:
+    with pytest.raises(ValueError, match=r"must fit \(12,\), an input of 'mlp'\. Received: \(13,\)"):
+        kerazoo.count_flops(kerazoo.mlp((12,)), (13,))
+    with pytest.raises(ValueError, match=r"cannot be run on input_shape=\(4, 4, 1\)"):
+        kerazoo.count_flops(_model((None, None, 1), layers.Conv2D(2, 5)), (4, 4, 1))
 
 
 def test_attention() -> None:

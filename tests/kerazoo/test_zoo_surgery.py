@@ -8,8 +8,10 @@ import keras
 import numpy as np
 import pytest
 import zoo
+from keras import layers
 
 import kerazoo
+from kerazoo import surgery
 
 
 def _statistics(model: keras.Model) -> dict[str, np.ndarray]:
@@ -45,6 +47,67 @@ def test_levels_are_strides_even_on_a_tiny_image() -> None:
     }
 
 
+def _stages(inputs, x, strides: list[int], padding: str = "same") -> keras.Model:
+    for index, step in enumerate(strides, start=1):
+        x = layers.Conv2D(2, 3, strides=step, padding=padding, name=f"stage{index}_conv")(x)
+        x = layers.Identity(name=f"stage{index}_out")(x)
+    return keras.Model(inputs, x)
+
+
+def _two_sizes() -> keras.Model:
+    """A photograph and its half, joined after the first halving."""
+    large, small = keras.Input((40, 24, 3)), keras.Input((20, 12, 1))
+    x = layers.Concatenate()([layers.MaxPooling2D(2)(large), small])
+    return _stages([large, small], x, [1, 2])
+
+
+def _image_and_number() -> keras.Model:
+    image, number = keras.Input((30, 30, 3)), keras.Input((2,))
+    x = layers.Multiply()([layers.Conv2D(4, 1)(image), layers.Reshape((1, 1, 4))(layers.Dense(4)(number))])
+    return _stages([image, number], x, [1, 2, 2])
+
+
+def _alone(shape: tuple, *args) -> keras.Model:
+    inputs = keras.Input(shape)
+    return _stages([inputs], inputs, *args)
+
+
+@pytest.mark.parametrize(
+    ("build", "levels"),
+    [
+        (
+            lambda: kerazoo.unet((188, 188, 1), filters=2, padding="valid"),
+            {f"P{i}": f"stage{i + 1}_out" for i in range(5)},
+        ),
+        (lambda: _alone((300, 300, 1), [1, 2, 2, 2, 2], "valid"), {f"P{i}": f"stage{i + 1}_out" for i in range(5)}),
+        (lambda: _alone((None, None, 1), [2] * 11), {f"P{i}": f"stage{i}_out" for i in range(1, 12)}),
+        (lambda: _alone((100, 100, 1), [1, 3, 2]), {"P0": "stage1_out"}),
+        (lambda: _alone((72, 100, 1), [2, 4]), {"P1": "stage1_out", "P3": "stage2_out"}),
+        (lambda: kerazoo.cnn((50, 1), filters=(2, 2), pool_size=4), {"P0": "stage1_out", "P2": "stage2_out"}),
+        (_two_sizes, {"P1": "stage1_out", "P2": "stage2_out"}),
+        (_image_and_number, {f"P{i}": f"stage{i + 1}_out" for i in range(3)}),
+    ],
+    ids=["unet valid", "valid", "deep", "thirds", "no square", "signal", "two sizes", "image and number"],
+)
+def test_levels_are_powers_of_two(build, levels: dict[str, str]) -> None:
+    model = build()
+    features = kerazoo.feature_extractor(model)
+    assert {level: tensor.name for level, tensor in features.output.items()} == {
+        level: model.get_layer(name).output.name for level, name in levels.items()
+    }
+
+
+def test_graft_takes_functions_of_keras_ops() -> None:
+    inputs = keras.Input((8, 8, 3))
+    doubled = keras.ops.concatenate([inputs, -inputs], axis=-1) * 2
+    encoder = _stages(inputs, doubled, [1, 2])
+    other = keras.Input((8, 8, 3))
+    grafted = surgery.graft(encoder, other)
+    assert list(grafted) == [0, 1]
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    np.testing.assert_allclose(keras.Model(other, grafted[1])(x), encoder(x), atol=1e-6)
+
+
 def test_no_levels() -> None:
     with pytest.raises(ValueError, match="'mlp' has no feature levels"):
         kerazoo.feature_extractor(zoo.built("mlp"))
@@ -73,6 +136,19 @@ def test_freeze_with_batch_norm_training() -> None:
     before = _statistics(model)
     _fit(model)
     assert all(np.any(before[path] != value) for path, value in _statistics(model).items())
+
+
+@pytest.mark.parametrize("frozen_before", [False, True])
+def test_freeze_reaches_into_models_inside_the_model(frozen_before: bool) -> None:
+    inside = kerazoo.resnet20((16, 16, 3), include_top=False, pooling="avg")
+    inside.trainable = not frozen_before
+    inputs = keras.Input((16, 16, 3))
+    model = keras.Model(inputs, layers.Dense(5, name="predictions")(inside(inputs)))
+    norms = {w.path for layer in inside.layers if "_bn" in layer.name for w in (layer.gamma, layer.beta)}
+    head = {w.path for w in model.get_layer("predictions").weights}
+    assert {w.path for w in kerazoo.freeze(model, batch_norm="train").trainable_weights} == norms | head
+    assert {w.path for w in kerazoo.freeze(model).trainable_weights} == head
+    assert len(kerazoo.unfreeze(model).trainable_weights) > len(norms | head)
 
 
 def test_unfreeze() -> None:
@@ -124,6 +200,26 @@ def test_new_head_fits_its_number_of_classes(classes: int, activation: str, new_
     assert head.activation.__name__ == expected
     with pytest.raises(ValueError, match="activation cannot be a softmax with num_classes=1"):
         kerazoo.replace_head(model, 1, activation="softmax")
+
+
+def _auxiliary(x) -> list:
+    return [layers.Dense(5, name="predictions")(x), layers.Dense(2, name="auxiliary")(x)]
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [_auxiliary, lambda x: layers.Softmax()(layers.Dense(5, name="predictions")(x)), lambda x: _auxiliary(x)[::-1]],
+    ids=["two outputs", "layer after it", "not the first"],
+)
+def test_replace_head_drops_nothing(ends) -> None:
+    inputs = keras.Input((4,))
+    with pytest.raises(ValueError, match="predictions must be all that 'm' returns"):
+        kerazoo.replace_head(keras.Model(inputs, ends(inputs), name="m"), 3)
+
+
+def test_replace_head_of_a_sequential_model() -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dense(5, name="predictions")])
+    assert kerazoo.replace_head(model, 7).output_shape == (None, 7)
 
 
 def test_replace_head_activation_and_errors() -> None:
