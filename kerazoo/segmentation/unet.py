@@ -6,6 +6,7 @@ arXiv:1505.04597 (MICCAI 2015).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypedDict, Unpack
 
@@ -16,7 +17,7 @@ from kerazoo import blocks, checks, surgery
 from kerazoo._words import nearest
 from kerazoo.catalog import create_model, list_models, register_model
 
-_DECODER_WIDTHS = (256, 128, 64, 32, 16)  # with a backbone, from the coarsest step to the finest
+_DECODER_WIDTHS = (16, 32, 64, 128, 256)  # with a backbone, from the finest step on; all coarser ones have 256
 _FORMAT = {"data_format": "channels_last"}
 
 
@@ -98,15 +99,16 @@ def unet(
     inputs, x = blocks.image_input(sizes, include_preprocessing)
     if backbone is None:
         x = _contract_and_expand(x, filters, depth, padding, normalization, dropout_rate)
-        head = 1
+        head, initializer = 1, _normal(x.shape[-1])
     else:
         x = _expand_backbone(x, _backbone_features(backbone, inputs, x))
-        head = 3
+        head, initializer = 3, "glorot_uniform"
     outputs = layers.Conv2D(
         num_classes,
         head,
         padding="same",
         activation=activation,
+        kernel_initializer=initializer,
         dtype="float32",
         name="predictions",
         **_FORMAT,
@@ -175,17 +177,21 @@ def _check_valid_sizes(sizes: checks.Shape, depth: int, backbone: str | None) ->
             )
 
 
+def _normal(incoming: int) -> keras.initializers.Initializer:
+    """The paper's initial weights, N(0, sqrt(2 / N)), where N is the number of values one unit looks at."""
+    return keras.initializers.RandomNormal(stddev=math.sqrt(2 / incoming))
+
+
 def _double_conv(
     x: keras.KerasTensor, filters: int, padding: str, normalization: str | None, prefix: str, out: str
 ) -> keras.KerasTensor:
-    """Two 3 x 3 convolutions with ReLU, initialised as in the paper: N(0, sqrt(2 / fan_in))."""
-    initializer = {"scale": 2.0, "mode": "fan_in", "distribution": "untruncated_normal"}
+    """Two 3 x 3 convolutions with ReLU."""
     for index in (1, 2):
         x = layers.Conv2D(
             filters,
             3,
             padding=padding,
-            kernel_initializer=keras.initializers.VarianceScaling(**initializer),
+            kernel_initializer=_normal(9 * x.shape[-1]),
             name=f"{prefix}_conv{index}",
             **_FORMAT,
         )(x)
@@ -221,7 +227,7 @@ def _contract_and_expand(
             2,
             strides=2,
             padding="same",
-            kernel_initializer="he_normal",
+            kernel_initializer=_normal(x.shape[-1]),  # its windows do not overlap: one position feeds each unit
             name=f"{prefix}_up",
             **_FORMAT,
         )(x)
@@ -269,8 +275,8 @@ def _backbone_features(backbone: str, inputs: keras.KerasTensor, x: keras.KerasT
 def _expand_backbone(x: keras.KerasTensor, features: dict[int, keras.KerasTensor]) -> keras.KerasTensor:
     deepest = max(features)
     y = features[deepest]
-    for level, width in zip(range(deepest - 1, -1, -1), _DECODER_WIDTHS[-deepest:], strict=False):
-        prefix = f"decoder{level + 1}"
+    for level in range(deepest - 1, -1, -1):
+        prefix, width = f"decoder{level + 1}", _DECODER_WIDTHS[min(level, len(_DECODER_WIDTHS) - 1)]
         y = layers.UpSampling2D(2, interpolation="nearest", name=f"{prefix}_up", **_FORMAT)(y)
         if level in features:
             y = layers.Concatenate(name=f"{prefix}_concat")(

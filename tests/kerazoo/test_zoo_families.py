@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import zoo
 
 import kerazoo
+from kerazoo import catalog
 from kerazoo.segmentation.unet import valid_output_size
 
 GATE = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], "float32")
@@ -183,6 +186,41 @@ def test_unet_valid_sizes(size: int, depth: int, out: int | None) -> None:
         else:
             model = zoo.fresh("unet", input_shape=(size, size, 1), padding="valid", depth=depth)
             assert model.output_shape == (None, out, out, 3)
+
+
+def test_unet_starts_from_the_papers_weights() -> None:
+    """N(0, sqrt(2 / N)), N the values one unit looks at: 9 maps, one position of them, or one pixel."""
+    model = kerazoo.unet((32, 32, 8), 64, filters=64, depth=2)
+    found = {layer.name: zoo.value(layer.kernel) for layer in model.layers if hasattr(layer, "kernel")}
+    assert len(found) == 6 + 2 + 4 + 1
+    for name, kernel in found.items():
+        incoming = kernel.shape[3] if name.endswith("_up") else np.prod(kernel.shape[:3])  # (2, 2, out, in) of an "up"
+        wanted, count = np.sqrt(2 / incoming), kernel.size
+        assert abs(kernel.mean()) < 4 * wanted / np.sqrt(count), name
+        assert abs(kernel.std() / wanted - 1) < 4 / np.sqrt(2 * count), name
+        assert abs((np.abs(kernel) > 2 * wanted).mean() - 0.0455) < 4 * np.sqrt(0.0455 / count), f"{name} is truncated"
+
+
+def test_unet_with_a_backbone_of_many_halvings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "_foreign_cards", {})
+    monkeypatch.setattr(catalog, "_builders", dict(catalog._builders))
+
+    def deep(
+        input_shape=(64, 64, 3), num_classes=2, *, include_top=True, weights=None, dtype=None, name="deep"
+    ) -> keras.Model:
+        """Seven halvings."""
+        inputs = x = keras.Input(input_shape)
+        for stage in range(1, 8):
+            x = keras.layers.Conv2D(2, 3, strides=2, padding="same", name=f"stage{stage}_out")(x)
+        return keras.Model(inputs, x, name=name)
+
+    card = dataclasses.replace(kerazoo.model_card("cnn"), name="deep", module=__name__, test_config={})
+    kerazoo.register_model(card=card)(deep)
+    with zoo.cheap_weights():
+        model = kerazoo.unet((200, 136, 3), 2, backbone="deep")
+    assert model.output_shape == (None, 200, 136, 2)
+    widths = [model.get_layer(f"decoder{level}_conv1").filters for level in range(7, 0, -1)]
+    assert widths == [256, 256, 256, 128, 64, 32, 16]
 
 
 def test_unet_refuses() -> None:
