@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import keras
@@ -21,7 +22,7 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no model file.
+        ValueError: If it is no model file, is damaged, or needs classes that are not there.
 
     Example:
         >>> model = kerazoo.load_model("run/model.keras")
@@ -31,5 +32,11 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
         raise FileNotFoundError(f"there is no model file {str(path)!r}")
     if path.suffix != ".keras":
         raise ValueError(f"a model file ends in .keras. Received: {str(path)!r}")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{str(path)!r} is no model file or only a part of one; save or copy it again")
     _keras_hook.register_classes()
-    return keras.models.load_model(path, safe_mode=True)
+    try:
+        return keras.models.load_model(path, safe_mode=True)
+    except Exception as error:  # a damaged archive can fail anywhere in Keras, with any class of error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"the model file {str(path)!r} cannot be loaded: {reason[:300]}") from error

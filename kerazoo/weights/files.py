@@ -62,8 +62,8 @@ def load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
         raise ValueError(f"weights must be a .weights.h5 or .keras file. Received: {str(path)!r}")
     try:
         found = _read_shapes(path)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"weights: {str(path)!r} is no readable weights file ({error})") from None
+    except Exception as error:  # a damaged file can fail anywhere in h5py, with any class of error
+        raise _unreadable(path, error) from error
     with tempfile.TemporaryDirectory() as folder:
         # Keras derives the names in a file from the model's structure: writing one shows what is expected.
         own = Path(folder) / "own.weights.h5"
@@ -71,10 +71,20 @@ def load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
         expected = _read_shapes(own)
     _compare(expected, found, model, path)
     seeds_missing = not set(expected) <= set(found)
-    with warnings.catch_warnings():
-        if seeds_missing:
-            warnings.simplefilter("ignore")
-        model.load_weights(path, skip_mismatch=seeds_missing)
+    before = model.get_weights()
+    try:
+        with warnings.catch_warnings():
+            if seeds_missing:
+                warnings.simplefilter("ignore")
+            model.load_weights(path, skip_mismatch=seeds_missing)
+    except Exception as error:  # the headers were sound, a tensor is not
+        model.set_weights(before)
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split())
+    return ValueError(f"weights: {str(path)!r} is no readable weights file ({reason[:300]})")
 
 
 def _read_shapes(path: Path) -> Shapes:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -139,6 +144,80 @@ def test_weights_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.h5").write_bytes(b"")
     with pytest.raises(ValueError, match=r"must be a \.weights\.h5 or \.keras file"):
         kerazoo.load_weights(model, tmp_path / "a.h5")
+
+
+def _archive(path: Path, **members: bytes | None) -> bytes:
+    """Returns a `.keras` file with other contents of some members; `None` leaves one out."""
+    copy = io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
+        for name in old.namelist():
+            content = members.get(name.split(".")[0], old.read(name))
+            if content is not None:
+                new.writestr(name, content)
+    return copy.getvalue()
+
+
+def _damaged(path: Path) -> dict[str, bytes]:
+    whole = path.read_bytes()
+    turned = [bytearray(whole) for _ in range(30)]
+    for place, content in zip(np.random.default_rng(0).integers(0, len(whole), 30), turned, strict=True):
+        content[place] ^= 0xFF
+    cases = {f"turned {i}": bytes(content) for i, content in enumerate(turned)}
+    cases |= {f"first {n} tenths": whole[: len(whole) * n // 10] for n in (0, 1, 5, 9)}
+    if path.suffix == ".keras":
+        cases |= {
+            "no config": _archive(path, config=None),
+            "half a config": _archive(path, config=b"{"),
+            "empty config": _archive(path, config=b"{}"),
+            "strange class": _archive(path, config=b'{"class_name": "Strange", "module": "nowhere", "config": {}}'),
+            "no weights": _archive(path, model=None),
+            "half of the weights": _archive(path, model=zipfile.ZipFile(path).read("model.weights.h5")[:5000]),
+        }
+    return cases
+
+
+def _refusal(load: Callable[[], Any]) -> str:
+    """Returns the sentence with which a file is refused, "" where it is taken."""
+    try:
+        load()
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_damaged_files(suffix: str, tmp_path: Path) -> None:
+    """They load, or are refused in one sentence with the model as it was."""
+    whole, path = tmp_path / f"whole{suffix}", tmp_path / f"damaged{suffix}"
+    saved, model = zoo.built("mlp"), zoo.fresh("mlp")
+    saved.save(whole) if suffix == ".keras" else saved.save_weights(whole)
+    of_weights, of_model = [], []
+    for case, content in _damaged(whole).items():
+        path.write_bytes(content)
+        before = model.get_weights()
+        of_weights.append(_refusal(lambda: kerazoo.load_weights(model, path)))
+        kept = all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+        assert kept or not of_weights[-1], case
+        if suffix == ".keras":
+            of_model.append(_refusal(lambda: kerazoo.load_model(path)))
+    refused = [message for message in (*of_weights, *of_model) if message]
+    assert all(f"damaged{suffix}' " in message and "\n" not in message for message in refused)
+    assert sum(map(bool, of_weights)) >= 4
+    assert sum(map(bool, of_model)) >= (10 if suffix == ".keras" else 0)
+
+
+def test_a_tensor_that_cannot_be_read_changes_nothing(tmp_path: Path) -> None:
+    path, model = tmp_path / "a.weights.h5", zoo.fresh("mlp")
+    zoo.built("mlp").save_weights(path)
+    with h5py.File(path, "r+") as file:
+        last = file["layers/dense_2/vars"]
+        shape = last["0"].shape
+        del last["0"]
+        last.create_dataset("0", data=np.full(shape, b"no number"))
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="no readable weights file"):
+        kerazoo.load_weights(model, path)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
 def test_load_model(tmp_path: Path) -> None:
