@@ -27,9 +27,9 @@ def preprocess(x: keras.KerasTensor, include_preprocessing: Any) -> keras.KerasT
         return x
     pair = (1 / 127.5, -1.0) if include_preprocessing is True else include_preprocessing
     numbers = isinstance(pair, (tuple, list)) and len(pair) == 2 and all(_is_number(value) for value in pair)
-    if not numbers:
+    if not numbers or not pair[0]:
         raise ValueError(
-            "include_preprocessing must be True, False or a pair of numbers (scale, offset). "
+            "include_preprocessing must be True, False or a pair of numbers (scale, offset), the scale not 0. "
             f"Received: include_preprocessing={include_preprocessing!r}"
         )
     # float32, so that 8-bit steps survive a half-precision policy

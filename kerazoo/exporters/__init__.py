@@ -88,10 +88,12 @@ def export(
     notes += preparation.clone_notes(model, float_model, batch, expected)
     specs = preparation.input_specs(float_model, batch)
     names = preparation.input_names(specs)
+    plain_model, more = preparation.plainly_named(float_model, names)
+    notes += more
     with _workspace(target) as folder:
         draft = folder / target.name
         with _one_sentence(format, model), quiet():
-            notes += module.convert(float_model, specs, draft)
+            notes += module.convert(plain_model, specs, draft)
             runner = module.load(draft, names)
             report = parity.compare(runner, expected, keras.tree.flatten(batch), tolerance)
         report = report.complete(format, target, draft, origin, notes)

@@ -43,6 +43,8 @@ def first_reason(error: Exception) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m|\{\{.*?\}\} ?", "", text)  # colours and TensorFlow's node names
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("Exception encountered when calling")] or lines
+    if lines and lines[0].startswith("in user code"):  # a traceback, whose last line says what it was
+        lines = lines[-1:]
     line = lines[0] if lines else type(error).__name__
     line = line if len(line) <= 300 else line[:297] + "..."
     return line if line.endswith(".") else line + "."

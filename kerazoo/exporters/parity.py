@@ -11,7 +11,7 @@ import numpy as np
 from kerazoo.exporters.messages import first_reason
 
 CHUNK = 16  # samples per call, to bound the memory of the comparison
-DYNAMIC_SIZE = 64  # what a free dimension becomes in random samples
+FREE_SIZES = (64, 128, 256, 512)  # what a free dimension becomes in random samples: the first that works
 
 
 class Runner(Protocol):
@@ -88,9 +88,34 @@ def sample_batch(model: Any, samples: Any = None, input_range: tuple[float, floa
     if samples is not None:
         return _given_samples(struct, samples)
     low, high, origin = _random_range(model, input_range)
-    rng = np.random.default_rng(0)
-    batch = keras.tree.map_structure(lambda tensor: _random_input(rng, model, tensor, low, high), struct)
-    return batch, f"4 random samples in [{low:g}, {high:g}] ({origin})"
+    rng, size = np.random.default_rng(0), _free_size(model, struct)
+    count = 4 if size == FREE_SIZES[0] else 1  # a network that needs more is slow
+    shapes = keras.tree.map_structure(lambda tensor: [count, *(n or size for n in tensor.shape[1:])], struct)
+    batch = keras.tree.map_structure_up_to(
+        struct, lambda tensor, shape: _random_input(rng, model, tensor, shape, low, high), struct, shapes
+    )
+    words = "4 random samples" if count == 4 else "1 random sample"
+    return batch, f"{words} in [{low:g}, {high:g}] ({origin})"
+
+
+def _free_size(model: Any, struct: Any) -> int:
+    """Returns the smallest of a few sizes for the free dimensions that the model can work with."""
+    import keras
+    import tensorflow as tf
+
+    if all(None not in tensor.shape[1:] for tensor in keras.tree.flatten(struct)):
+        return FREE_SIZES[0]
+    for size in FREE_SIZES:
+        specs = keras.tree.map_structure(
+            lambda tensor: tf.TensorSpec((1, *(n or size for n in tensor.shape[1:])), tensor.dtype),  # noqa: B023
+            struct,
+        )
+        try:
+            tf.function(lambda batch: model(batch, training=False)).get_concrete_function(specs)
+        except Exception:  # of whatever class: the next size, and in the end the call itself says what is wrong
+            continue
+        return size
+    return FREE_SIZES[0]
 
 
 def input_structure(model: Any) -> Any:
@@ -135,7 +160,7 @@ def _random_range(model: Any, input_range: tuple[float, float] | None) -> tuple[
             raise ValueError(f"input_range must be (low, high) with low < high, received {input_range!r}.")
         return float(low), float(high), "the range given"
     layer = next((layer for layer in getattr(model, "layers", []) if layer.name == "preprocess"), None)
-    if layer is not None and np.ndim(layer.scale) == 0 and np.ndim(layer.offset) == 0:
+    if layer is not None and np.ndim(layer.scale) == 0 and np.ndim(layer.offset) == 0 and float(layer.scale):
         # Whatever the layer maps to [-1, 1] is what the model expects.
         ends = sorted((end - float(layer.offset)) / float(layer.scale) for end in (-1.0, 1.0))
         return ends[0], ends[1], "the range its preprocess layer expects"
@@ -155,8 +180,9 @@ def _card_inputs(name: str) -> list[Any]:
     return list(inputs.values()) if isinstance(inputs, Mapping) else [inputs]
 
 
-def _random_input(rng: np.random.Generator, model: Any, tensor: Any, low: float, high: float) -> np.ndarray:
-    shape = (4, *(DYNAMIC_SIZE if size is None else size for size in tensor.shape[1:]))
+def _random_input(
+    rng: np.random.Generator, model: Any, tensor: Any, shape: list[int], low: float, high: float
+) -> np.ndarray:
     if str(tensor.dtype).startswith(("int", "uint")):
         # Integers before an embedding are token ids, and every embedding must know them.
         tables = [layer.input_dim for layer in model._flatten_layers() if hasattr(layer, "input_dim")]
@@ -184,6 +210,7 @@ def compare(runner: Runner, expected: list[np.ndarray], inputs: list[np.ndarray]
     if len(chunks[0]) != len(expected):
         raise ValueError(f"The file has {len(chunks[0])} outputs, the model {len(expected)}.")
     received = [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
+    expected, received = ([_number(array) for array in arrays] for arrays in (expected, received))
     pairs = list(zip(expected, received, strict=True))
     for index, (ours, theirs) in enumerate(pairs):
         if ours.shape != theirs.shape:
@@ -209,6 +236,11 @@ def compare(runner: Runner, expected: list[np.ndarray], inputs: list[np.ndarray]
         passed=relative <= tolerance,
         notes=notes,
     )
+
+
+def _number(array: np.ndarray) -> np.ndarray:
+    """Turns truth values into 0 and 1, of which there are differences."""
+    return array.astype("float32") if array.dtype == bool else array
 
 
 def reference(model: Any, batch: Any) -> list[np.ndarray]:

@@ -55,6 +55,32 @@ def clone_notes(model: Any, clone: Any, batch: Any, expected: list[np.ndarray]) 
     return [f"Differences are to the float32 clone, from which the model in use differs by up to {diff:.2g}."]
 
 
+def plainly_named(model: Any, inputs: list[str]) -> tuple[Any, list[str]]:
+    """Returns the model itself, or around the same layers one with names that every format can take, with a note.
+
+    TensorFlow takes no space in the name of a model; nested outputs have no names in a file, and ONNX cannot
+    tell an output from an input of the same name.
+    """
+    import keras
+
+    if not (isinstance(model, keras.Sequential) or hasattr(model, "operations")):
+        return model, []
+    name = re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", model.name)
+    name = name if name[0].isalnum() else f"model{name}"
+    outputs = model.outputs[0] if isinstance(model, keras.Sequential) else model.output
+    parts = outputs.values() if isinstance(outputs, dict) else outputs if isinstance(outputs, list | tuple) else []
+    nested = any(isinstance(part, dict | list | tuple) for part in parts)
+    keys = outputs if isinstance(outputs, dict) else ()
+    clash = {re.sub(r"\W", "_", str(key), flags=re.ASCII) for key in keys}.intersection(inputs)
+    if name == model.name and not nested and not clash:
+        return model, []
+    if not nested and not clash:
+        return keras.Model(model.input, outputs, name=name), []
+    why = "nested" if nested else "named like inputs"
+    plain = keras.Model(model.input, keras.tree.flatten(outputs), name=name)
+    return plain, [f"The model's outputs are {why}; in the file they are output_0, output_1, ... in its order."]
+
+
 def _float32_layer(layer: Any) -> Any:
     return type(layer).from_config(_float32_config(layer.get_config()))
 
@@ -87,12 +113,14 @@ def input_specs(model: Any, batch: Any) -> Any:
 
     struct = input_structure(model)
     tensors = keras.tree.flatten(batch if struct is None else struct)
-    specs = []
+    specs: list[Any] = []
     for index, tensor in enumerate(tensors):
         name = getattr(tensor, "name", "")
         if not name or name.startswith("keras_tensor"):
             name = "input" if len(tensors) == 1 else f"input_{index}"
         name = re.sub(r"\W", "_", name, flags=re.ASCII)
+        while re.fullmatch(r"output_\d+", name) or name in [spec.name for spec in specs]:
+            name += "_in"  # the name of an output, or of another input once its special characters are gone
         shape = (None, *tensor.shape[1:])
         specs.append(keras.InputSpec(shape=shape, dtype=str(tensor.dtype), name=name))
     return keras.tree.pack_sequence_as(batch if struct is None else struct, specs)

@@ -99,6 +99,27 @@ def recurrent():
     return chain(keras.Input((7, 3)), L.GRU(4, return_sequences=True), L.Bidirectional(L.LSTM(4)), L.Dense(2))
 
 
+def nested_outputs():
+    inputs = keras.Input((4,), name="features")
+    first, second, third = (L.Dense(units)(inputs) for units in (2, 3, 2))
+    return keras.Model(inputs, {"zeta": [first, second], "alpha": {"deep": third}})
+
+
+def truth_values():
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, [L.Dense(3)(inputs) > 0.0, L.Dense(2)(inputs)])
+
+
+def names_that_collide():
+    inputs = [keras.Input((4,), name=name) for name in ("output_0", "a-b", "a_b")]
+    return keras.Model(inputs, {"a_b": L.Dense(3)(inputs[0] + 2 * inputs[1] + 3 * inputs[2]), "b": inputs[1] * 2})
+
+
+def names_with_spaces():
+    inputs = keras.Input((4,), name="my features")
+    return keras.Model(inputs, L.Dense(3)(inputs), name="_my model (2)")
+
+
 BUILDERS = [
     dense,
     sequential,
@@ -111,6 +132,10 @@ BUILDERS = [
     pixels,
     tokens,
     recurrent,
+    nested_outputs,
+    truth_values,
+    names_that_collide,
+    names_with_spaces,
 ]
 
 
@@ -213,6 +238,13 @@ def test_range_of_random_samples(tmp_path):
     assert export(scaled, tmp_path / "a").samples.startswith("4 random samples in [0, 255]")
     assert export(scaled, tmp_path / "b", input_range=(-2, 3)).samples.startswith("4 random samples in [-2, 3]")
     assert "card" in export(kerazoo.mlp(), tmp_path / "c").samples
+
+
+def test_free_size_grows_with_the_depth_of_the_network(tmp_path):
+    deep = kerazoo.unet((None, None, 1), 2, filters=2, depth=7)
+    assert export(deep, tmp_path / "deep").samples.startswith("1 random sample in")
+    scaled_to_nothing = chain(keras.Input((5,)), L.Rescaling(0.0, 1.0, name="preprocess"), L.Dense(2))
+    assert "no range known" in export(scaled_to_nothing, tmp_path / "model").samples
 
 
 def test_nothing_is_printed(tmp_path, capfd):

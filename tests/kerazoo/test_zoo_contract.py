@@ -95,6 +95,7 @@ BAD: list[tuple[str, Any]] = [
     ("include_preprocessing", "yes"),
     ("include_preprocessing", (1.0,)),
     ("include_preprocessing", (1.0, "0")),
+    ("include_preprocessing", (0.0, 1.0)),
     ("weights", "imagenette"),
     ("weights", "missing.keras"),
     ("weights", 3),
