@@ -78,7 +78,7 @@ def classification_head(
         kernel_initializer: Initialiser of `predictions`.
 
     Returns:
-        Class scores, the pooled vector or the feature map, in float32.
+        Class scores or the pooled vector, in float32 under any policy; or the feature map as it came in.
     """
     average = layers.GlobalAveragePooling1D if len(x.shape) == 3 else layers.GlobalAveragePooling2D
     maximum = layers.GlobalMaxPooling1D if len(x.shape) == 3 else layers.GlobalMaxPooling2D

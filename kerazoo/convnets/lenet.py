@@ -88,6 +88,8 @@ def lenet5(
             softmax.
         codes: With `"original"`: the target code of each class, (num_classes, 84) of +1 and -1. Defaults to
             bitmaps of the digits for ten classes and to fixed random codes otherwise.
+        include_top: Whether to end in the layer F6 and the output (`flatten`, `f6`, `f6_tanh`, `head_dropout`,
+            `predictions`); unlike other classifiers LeNet-5 pools nothing there.
         classifier_activation: Activation of `predictions`. In the original it acts on minus the squared
             distances, so `"softmax"` gives class probabilities and `None` the negative penalties of the
             paper.

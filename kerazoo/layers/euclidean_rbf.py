@@ -26,7 +26,7 @@ class EuclideanRBF(keras.layers.Layer):
 
     Example:
         >>> layer = kerazoo.layers.EuclideanRBF(10, activation="softmax")
-        >>> layer(keras.ops.zeros((1, 84))).shape
+        >>> tuple(layer(keras.ops.zeros((1, 84))).shape)
         (1, 10)
 
     References:

@@ -26,7 +26,7 @@ class PartialConv2D(keras.layers.Layer):
 
     Example:
         >>> layer = kerazoo.layers.PartialConv2D(((0, 1), (1, 2)), 5)
-        >>> layer(keras.ops.zeros((1, 14, 14, 3))).shape
+        >>> tuple(layer(keras.ops.zeros((1, 14, 14, 3))).shape)
         (1, 10, 10, 2)
 
     References:

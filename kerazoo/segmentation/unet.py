@@ -55,7 +55,7 @@ def unet(
 
     With `padding="same"` every fixed size works: an odd map is halved upwards and the up-sampled map is
     cropped to its partner. A size left open (`None`) must be a multiple of `2 ** depth` when the model is
-    called.
+    called, or with a backbone a multiple of the stride of its coarsest level (32 for `"resnet34"`).
 
     Args:
         filters: Filters of the first level; they double with every level. Not used with a backbone.

@@ -207,3 +207,14 @@ def test_channels_first_is_refused() -> None:
             zoo.fresh("cnn")
     finally:
         keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("name", zoo.models(lambda card: card.kind == "image_classifier"))
+def test_layers_that_include_top_names(name: str) -> None:
+    """The docstring of `include_top` speaks of layers that are there."""
+    doc = (inspect.getdoc(builder(name)) or "").split("    include_top: ")[1].split("\n    pooling: ")[0]
+    with zoo.cheap_weights():
+        layers = {layer.name for layer in zoo.fresh(name).layers}
+    named = set(re.findall(r"`(\w+)`", doc)) - {"True", "False"}
+    assert "predictions" in named
+    assert named <= layers

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import pkgutil
 import subprocess
 import sys
+
+import keras
+import pytest
 
 import kerazoo
 
@@ -43,3 +48,16 @@ def test_every_module_can_come_first():
         [sys.executable, "-c", PROGRAM, *MODULES], capture_output=True, text=True, check=False, timeout=240
     )
     assert process.returncode == 0, process.stderr
+
+
+def _examples_with_an_output() -> list[doctest.DocTest]:
+    finder = doctest.DocTestFinder()
+    found = [test for name in MODULES for test in finder.find(importlib.import_module(name), name)]
+    return [test for test in found if any(example.want for example in test.examples)]
+
+
+@pytest.mark.parametrize("example", _examples_with_an_output(), ids=lambda example: example.name)
+def test_outputs_in_docstrings(example: doctest.DocTest) -> None:
+    example.globs |= {"keras": keras, "kerazoo": kerazoo}
+    report: list[str] = []
+    assert not doctest.DocTestRunner().run(example, out=report.append).failed, "".join(report)
