@@ -1,6 +1,6 @@
 """The protocol of an application: its configuration, and the few methods that make a task.
 
-A task is a frozen dataclass (its configuration) with the methods `datasets`, `samples`, `model`, `compile`, `report`,
+A task is a frozen dataclass (its configuration) with the methods `datasets`, `samples`, `build`, `compile`, `report`,
 and, where the defaults do not fit, `baseline`, `predict`, `write`, `search_space`, `serving`, `state` and `restore`.
 Everything else (strategy, precision, callbacks, resume, progress, files) is written once in `applications.core`.
 """
@@ -227,6 +227,13 @@ class Application:
                 raise UserError(
                     f"{self.model} has no argument {name!r}; it has {', '.join(parameters)}.{nearest(name, parameters)}"
                 )
+
+    def check_loss(self) -> None:
+        """Refuses a loss that does not exist, before the data are read (the names are known to Keras only)."""
+        from applications.core.optimization import make_loss
+
+        if self.loss != "auto":
+            make_loss(self.loss)
 
     # What core asks -------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.applications.core.conftest import SMALL_DIGITS
+
 KILLED = Path(__file__).with_name("killed_training.py")
 # Dropout, batch norm, a plateau with warm-up, early stopping and augmentation: everything that has a memory.
 WORDS = (
@@ -163,3 +165,53 @@ def test_a_signal_saves_and_leaves(tmp_path, number, status):
     state = state_of(run)
     assert state["epoch"] >= 1
     assert state["step_in_epoch"] < STEPS_PER_EPOCH
+
+
+def with_signal(monkeypatch, step: int) -> None:
+    """Makes trainings of this process send themselves SIGTERM in a step, counted from the beginning of a training."""
+    import keras
+
+    from applications.core import training
+
+    original = training.Fit._callbacks
+
+    class Sender(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch >= step - 1:
+                signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(training.Fit, "_callbacks", lambda self, run: {"sender": Sender(), **original(self, run)})
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_a_signal_in_the_last_batch_of_an_epoch_waits_for_its_validation(kerazoo, tmp_path, together):
+    words = (*SMALL_DIGITS, "--steps-per-execution", together)  # 19 steps: three at once end behind the epoch
+    with pytest.MonkeyPatch.context() as patched:
+        with_signal(patched, 19)
+        answer = kerazoo("train", "image-classification", *words, "--out", tmp_path, "--name", "r")
+    assert answer.status == 143, answer.err
+    run = tmp_path / "image-classification" / "r"
+    assert (state_of(run)["epoch"], state_of(run)["step_in_epoch"]) == (1, 0)
+    answer = kerazoo("resume", run)
+    assert answer.status == 0, answer.err
+    assert len((run / "history.csv").read_text().splitlines()) == 3
+
+
+def test_a_signal_during_the_evaluation_leaves_and_resume_only_evaluates(kerazoo, tmp_path, monkeypatch):
+    from applications.image_classification import ImageClassification
+
+    def interrupted(self, datasets):
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ImageClassification, "baseline", interrupted)
+        words = (*SMALL_DIGITS, "--epochs", "1", "--out", tmp_path, "--name", "r")
+        answer = kerazoo("train", "image-classification", *words)
+    run = tmp_path / "image-classification" / "r"
+    assert answer.status == 143, answer.err
+    assert f"kerazoo resume {run}" in answer.err
+    assert json.loads((run / "status.json").read_text())["status"] == "interrupted"
+    saved = state_of(run)
+    assert kerazoo("resume", run).status == 0
+    assert state_of(run) == saved
+    assert json.loads((run / "metrics.json").read_text())["epochs"] == 1

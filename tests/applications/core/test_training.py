@@ -7,6 +7,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -333,6 +334,45 @@ def test_mirrored_training_on_two_devices_learns_as_one_does(kerazoo, tmp_path):
     for one, two in zip(rows(single), mirrored, strict=True):
         assert two["loss"] == pytest.approx(one["loss"], rel=2e-2)
         assert two["val_loss"] == pytest.approx(one["val_loss"], rel=2e-2)
+
+
+def test_batch_statistics_of_two_devices_survive_a_resume(tmp_path):
+    # 60 images leave 9 for validation: less than a batch, and an odd number.
+    for name in ("a", "b"):
+        for number in range(30):
+            pixels = np.random.default_rng(number).integers(0, 255, (8, 8)).astype(np.uint8)
+            save_image(tmp_path / "data" / name / f"{number}.png", pixels)
+    words = (*SMALL_DIGITS, "--data", tmp_path / "data", "--batch-size", "10", "--deterministic", "--no-tensorboard")
+    words = (*words, "--strategy", "mirrored")
+    script = Path(__file__).with_name("mirrored_training.py")
+    process = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "runs"), *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert process.returncode == 0, process.stderr
+    assert "63 samples cannot be divided equally over 2 devices; 62 or 64 can" in process.stderr
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_plateau_warms_up_over_batches(accumulation):
+    import keras
+
+    from applications.core.callbacks import Plateau
+
+    options = optimization.OptimizerOptions(accumulation_steps=accumulation)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(optimizer=optimization.make_optimizer("sgd", 0.1, options), loss="mse")
+    rates = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: rates.append(float(model.optimizer.learning_rate))
+    )
+    plateau = Plateau(monitor="loss", mode="min", warmup_batches=4)
+    model.fit(np.ones((6, 1)), np.ones((6, 1)), batch_size=1, verbose=0, callbacks=[plateau, watch])
+    expected = {1: [0.025, 0.05, 0.075, 0.1, 0.1, 0.1], 2: [0.05, 0.05, 0.1, 0.1, 0.1, 0.1]}
+    assert rates == pytest.approx(expected[accumulation])
 
 
 def test_two_runs_with_one_seed_are_equal_and_another_seed_differs(kerazoo, tmp_path, digits_run):
