@@ -177,6 +177,19 @@ OPTIONS = [
         ],
         ["clip_norm or clip_value"],
     ),
+    (["train", "image-classification", "--optimizer-options.clip-norm", "0"], ["clip_norm", "above 0"]),
+    (["train", "image-classification", "--data", ""], ["data", "folder"]),
+    (["train", "image-classification", "--seed", str(2**32)], ["seed", str(2**32 - 1)]),
+    (["train", "image-classification", "--split.seed", "-1"], ["split.seed", "0"]),
+    (
+        ["train", "image-classification", "--schedule", "plateau", "--schedule-options.decay-rate", "1"],
+        ["decay_rate", "between 0 and 1"],
+    ),
+    (["train", "image-classification", "--loss", "circle"], ["circle", "sparse_categorical_crossentropy"]),
+    (["train", "image-classification", "--name", "n" * 300], ["name", "200"]),
+    (["train", "image-classification", "--max-time", "inf"], ["max_time", "30m"]),
+    (["train", "image-classification", "--deterministic", "--execution", "xla"], ["xla", "--execution plain"]),
+    (["train", "image-classification", "--out", "o" * 300], ["o" * 300, "name too long"]),
     (["train", "semantic-segmentation", "--model-options.padding", "valid"], ["padding", "same"]),
     (["train", "semantic-segmentation", "--data-options.fotons", "3"], ["fotons", "photons"]),
     (["resume", "nowhere"], ["nowhere", "does not exist"]),
@@ -210,6 +223,7 @@ def test_an_existing_run_directory(kerazoo, digits_run):
     out = digits_run.parent.parent
     answer = kerazoo("train", "image-classification", *SMALL_DIGITS, "--out", out, "--name", "run")
     refused(answer, "exists already", "kerazoo resume", "--name")
+    assert "data:" not in answer.out, "the data need not be read for that"
 
 
 def test_export_of_an_unknown_format(kerazoo, digits_run):

@@ -183,6 +183,16 @@ def test_models_and_cards(kerazoo):
     assert "arxiv.org/abs/1505.04597" in card
 
 
+def test_a_pipe_that_nobody_reads_any_more_is_no_error(digits_run):
+    import subprocess
+    import sys
+
+    for words in ("models", f"resume {digits_run}"):
+        script = f"set -o pipefail; {sys.executable} -m applications.cli {words} | true"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=120)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_doctor_names_the_essentials(kerazoo):
     answer = kerazoo("doctor")
     assert answer.status == 0

@@ -61,6 +61,15 @@ def test_optimizers_lower_a_loss_and_obey_their_options(name):
     assert np.abs(np.asarray(variable.value)).max() < 4.0
 
 
+@pytest.mark.parametrize(
+    ("name", "decay", "expected"),
+    [("adamw", None, 0.004), ("adamw", 0.0, 0.0), ("adam", None, None), ("adam", 0.0, None)],
+)
+def test_no_weight_decay_is_none(name, decay, expected):
+    options = optimization.OptimizerOptions(weight_decay=decay)
+    assert optimization.make_optimizer(name, 0.1, options).weight_decay == expected
+
+
 def test_biases_and_norm_gains_are_spared_from_weight_decay():
     import keras
 
@@ -184,6 +193,16 @@ def test_max_time_ends_the_training_and_still_reports(kerazoo, tmp_path):
     assert (run / "report.html").exists()
 
 
+def test_folds_share_the_time(kerazoo, tmp_path):
+    words = (*SMALL_DIGITS, "--epochs", "10000", "--k-folds", "2", "--max-time", "3s", "--early-stopping.patience", "0")
+    run, metrics, _ = train(kerazoo, tmp_path, "image-classification", *words)
+    spent = [json.loads((run / "folds" / f"fold-{i}" / "metrics.json").read_text()) for i in (1, 2)]
+    assert [fold["stopped_by"] for fold in spent] == ["max-time"] * 2
+    assert 1 < spent[0]["training_seconds"] < 3, "the first fold must leave half of the time to the second"
+    assert metrics["training_seconds_of_all_folds"] == pytest.approx(sum(f["training_seconds"] for f in spent))
+    assert metrics["training_seconds"] == spent[metrics["best_fold"] - 1]["training_seconds"]
+
+
 def test_fast_dev_run_touches_everything(kerazoo, tmp_path):
     run, metrics, _ = train(kerazoo, tmp_path, "image-classification", "--model", "resnet20", "--fast-dev-run")
     assert metrics["epochs"] == 1
@@ -262,6 +281,7 @@ def test_k_folds_report_mean_and_spread_and_leave_the_test_split_alone(kerazoo, 
     assert metrics["best_fold"] == 1 + int(np.argmin([row["val_loss"] for row in metrics["folds"]]))
     sizes = [json.loads((run / "folds" / f"fold-{i}" / "data.json").read_text())["splits"] for i in (1, 2, 3)]
     whole = json.loads((run / "data.json").read_text())["splits"]
+    assert whole == sizes[metrics["best_fold"] - 1], "the report is about the best fold"
     assert {size["test"] for size in sizes} == {whole["test"]}
     assert sum(size["val"] for size in sizes) == whole["train"] + whole["val"]
     assert (run / "model.keras").exists()
