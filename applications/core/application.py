@@ -189,8 +189,12 @@ class Application:
         """Takes back what `state` returned."""
 
     def for_other_data(self, data: str, known: dict[str, Any]) -> Application:
-        """Returns the application for other data, which are to be read as the run's were (`known`: its `data.json`)."""
-        return self.replace(data=data, data_options={}, channels=known["channels"])
+        """Returns the application for other data, which are to be read as the run's were (`known`: its `data.json`).
+
+        All of them are for testing, so that a few images, or those of a single class, will do.
+        """
+        split = Split(train=0.0, val=0.0, test=1.0)
+        return self.replace(data=data, data_options={}, channels=known["channels"], split=split)
 
     # Checks that need neither Keras nor data ------------------------------------------------------------------------
 

@@ -314,8 +314,7 @@ def _put(values: dict[str, Any], path: str, value: Any) -> None:
             raise UserError(
                 f"--{name}: {parent} is already given as {values!r}, not as a mapping; give one of the two."
             )
-    known = values.get(last)
-    values[last] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
+    values[last] = value
 
 
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:

@@ -99,5 +99,5 @@ def storage_errors(folder: Path, action: str):
             raise
         raise UserError(
             f"Data folder {str(folder)!r} cannot be used ({problem}) while {action}; free some space, or "
-            "name a folder that can be written by data_dir or the environment variable TFDS_DATA_DIR."
+            "name a folder that can be written by --data-dir or the environment variable TFDS_DATA_DIR."
         ) from error

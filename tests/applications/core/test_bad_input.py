@@ -240,6 +240,27 @@ def test_predict_without_images(kerazoo, digits_run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_predict_into_a_file(kerazoo, digits_run, tmp_path):
+    image = save_image(tmp_path / "x.png", PIXELS)
+    refused(kerazoo("predict", digits_run, image, "-o", image), "x.png", "is a file")
+
+
+def test_evaluate_on_nothing(kerazoo, digits_run, monkeypatch, tmp_path):
+    monkeypatch.chdir(classes(tmp_path, cat=4, dog=4))
+    refused(kerazoo("evaluate", digits_run, "--data", ""), "name nothing", "digits")
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENAMETOOLONG, errno.EIO, errno.EEXIST])
+def test_what_the_system_refuses_is_said_in_a_sentence(kerazoo, monkeypatch, number):
+    import os
+
+    def refuse(*arguments):
+        raise OSError(number, os.strerror(number), "the file")
+
+    monkeypatch.setattr("applications.cli.run", refuse)
+    refused(kerazoo("models"), os.strerror(number), "the file")
+
+
 def test_other_classes_than_the_run_was_trained_on(kerazoo, digits_run, tmp_path):
     data = classes(tmp_path / "data", cat=4, dog=4)
     refused(kerazoo("evaluate", digits_run, "--data", data), "2 classes (cat, dog)", "10")

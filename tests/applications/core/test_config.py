@@ -105,9 +105,12 @@ def test_a_dash_in_the_file_is_an_underscore_everywhere():
         merge({"rate-x": 1, "rate_x": 1}, {})
 
 
-def test_mappings_may_be_given_whole_and_in_parts():
-    for words in (["--extra", "{a: 1}", "--extra.b", "2"], ["--extra.b", "2", "--extra", "{a: 1}"]):
-        assert from_dict(Outer, parse_arguments(Outer, words)[0]).extra == {"a": 1, "b": 2}
+def test_the_last_word_about_a_mapping_counts():
+    for words, extra in (
+        (["--extra", "{a: 1}", "--extra.b", "2"], {"a": 1, "b": 2}),
+        (["--extra.b", "2", "--extra", "{a: 1}"], {"a": 1}),
+    ):
+        assert from_dict(Outer, parse_arguments(Outer, words)[0]).extra == extra
 
 
 @pytest.mark.parametrize(
