@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,9 @@ def evaluate_run(path: str | Path, data: str | None = None, show: Callable[[str]
             )
         datasets = _as_trained(datasets, known)
     model = load_run_model(run)
-    result = application.report(model, datasets)
+    with warnings.catch_warnings():  # other data need not hold all classes
+        warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
+        result = application.report(model, datasets)
     result.baseline_name, result.baseline = application.baseline(datasets) if data is None else ("", {})
     source = None if data is None else with_absolute_paths(application).data
     folder = _evaluation_folder(run, source)
