@@ -425,3 +425,19 @@ def test_running_means_count_every_batch_once(kerazoo, tmp_path):
     run, _, _ = train(kerazoo, tmp_path, "image-classification", *words)
     row = rows(run)[0]
     assert row["loss"] == pytest.approx(row["val_loss"], rel=0.1)
+
+
+def test_the_line_of_an_epoch_is_never_broken():
+    import io
+
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    from applications.core.callbacks import Progress
+
+    progress = Progress(3, 10, print)
+    out = io.StringIO()
+    progress._bar = Bar(console=Console(file=out, width=40))
+    progress.on_epoch_end(0, {f"a_rather_long_metric_{i}": 0.5 for i in range(4)} | {"[red]": 1.0})
+    assert [line.count("0.5") for line in out.getvalue().splitlines()] == [4]
+    assert "[red] 1" in out.getvalue()
