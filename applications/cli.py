@@ -67,21 +67,18 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     quiet_tensorflow()
     try:
-        return run(arguments)
+        status = run(arguments)
+        sys.stdout.flush()  # here, where a closed pipe is noticed and forgiven
+        return status
     except UserError as error:
         return complain(str(error))
-    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        if debugging() or error.filename is None:
-            raise
-        return complain(f"{error.strerror}: '{error.filename}'.")
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        where = f" while writing '{error.filename}'" if error.filename else ""
-        return complain(f"No space is left on the disk{where}: free some, then go on with `kerazoo resume RUN`.")
     except BrokenPipeError:  # the reader of a pipe (`| head`) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from applications.core.quiet import discard_output
+
+        discard_output()
         return 0
+    except OSError as error:
+        return complain_about_system(error)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
@@ -103,6 +100,16 @@ def run(arguments: list[str]) -> int:
             f"Unknown command {arguments[0]!r}; there are {', '.join(known)}.{nearest(arguments[0], known)}"
         )
     return known[arguments[0]].load()(arguments[1:]) or 0
+
+
+def complain_about_system(error: OSError) -> int:
+    """Prints what the operating system refused; an error without a file, or a bug of ours, shows its traceback."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" while writing '{error.filename}'" if error.filename else ""
+        return complain(f"No space is left on the disk{where}: free some, then go on with `kerazoo resume RUN`.")
+    if error.filename is None or error.strerror is None:
+        raise error
+    return complain(f"{error.strerror}: '{error.filename}'.")
 
 
 def complain(sentence: str) -> int:

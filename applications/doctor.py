@@ -24,12 +24,13 @@ def examine() -> int:
     Returns:
         0 where training can work, 1 where something it needs is broken.
     """
+    import psutil
+
     print(f"kerazoo      {_version('kerazoo') or 'not installed (run from a checkout)'}")
     print(f"python       {platform.python_version()} on {platform.platform()}")
     print(f"cores        {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}")
-    memory = _memory()
-    if memory:
-        print(f"memory       {memory[0]:.1f} GiB free of {memory[1]:.1f} GiB")
+    memory = psutil.virtual_memory()
+    print(f"memory       {memory.available / 2**30:.1f} GiB free of {memory.total / 2**30:.1f} GiB")
     for package in ("keras", "tensorflow", "tensorflow-cpu", "tensorflow-datasets", "numpy", "scikit-learn"):
         version = _version(package)
         if version or package not in ("tensorflow", "tensorflow-cpu"):
@@ -72,13 +73,3 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _memory() -> tuple[float, float] | None:
-    """Returns free and total memory in GiB where the system says."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    values = {line.split(":")[0]: int(line.split()[1]) / 2**20 for line in lines}
-    return values["MemAvailable"], values["MemTotal"]

@@ -162,7 +162,7 @@ class ImageClassification(Application):
         return found
 
     def write(self, predictions: list[Prediction], folder: Path) -> list[Path]:
-        """Writes `predictions.csv`: file, class, and the probability of the three likeliest classes."""
+        """Writes `predictions.csv`: file, its likeliest class, and the probability of that."""
         import csv
         import io
 

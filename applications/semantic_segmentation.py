@@ -220,13 +220,12 @@ class SemanticSegmentation(Application):
         from PIL import Image
 
         from applications.core.figures import overlay
+        from applications.core.inference import unique_stems
         from applications.core.run_directory import write_atomically
 
         written: list[Path] = []
-        for prediction in predictions:
-            stem = prediction.file.stem
-            number = sum(path.name.startswith(f"{stem}_mask") for path in written)
-            stem = f"{stem}-{number + 1}" if number else stem  # files of one name in different folders
+        stems = unique_stems(prediction.file for prediction in predictions)
+        for stem, prediction in zip(stems, predictions, strict=True):
             for suffix, picture in (
                 ("mask", prediction.mask),
                 ("overlay", overlay(prediction.image, prediction.mask)),

@@ -1,6 +1,6 @@
 """The protocol of an application: its configuration, and the few methods that make a task.
 
-A task is a frozen dataclass (its configuration) with the methods `datasets`, `samples`, `model`, `compile`, `report`,
+A task is a frozen dataclass (its configuration) with the methods `datasets`, `samples`, `build`, `compile`, `report`,
 and, where the defaults do not fit, `baseline`, `predict`, `write`, `search_space`, `serving`, `state` and `restore`.
 Everything else (strategy, precision, callbacks, resume, progress, files) is written once in `applications.core`.
 """
@@ -8,6 +8,8 @@ Everything else (strategy, precision, callbacks, resume, progress, files) is wri
 from __future__ import annotations
 
 import dataclasses
+import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from applications.datasets.data import Datasets
 
 
+LARGEST_SEED = 2**32 - 1  # what NumPy takes
+
 OptimizerName = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
 ScheduleName = Literal["constant", "step", "exponential", "inverse-time", "cosine", "plateau"]
 
@@ -41,7 +45,7 @@ class Split:
         0.15, "Fraction for validation (early stopping, choice of the best epoch).", minimum=0, maximum=1
     )
     test: float = option(0.15, "Fraction for the one test at the end.", minimum=0, maximum=1)
-    seed: int | None = option(None, "Seed of the division; none: the run's seed.")
+    seed: int | None = option(None, "Seed of the division; none: the run's seed.", minimum=0, maximum=LARGEST_SEED)
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,10 @@ class Application:
     optimizer: OptimizerName = option("adam", "Optimiser.")
     schedule: ScheduleName = option("constant", "How the learning rate changes.")
     seed: int = option(
-        0, "Fixes the split, the initial weights, the order of the data and the augmentation.", minimum=0
+        0,
+        "Fixes the split, the initial weights, the order of the data and the augmentation.",
+        minimum=0,
+        maximum=LARGEST_SEED,
     )
     strategy: Literal["auto", "single", "mirrored", "multi-worker", "tpu"] = option("auto", "Devices to compute on.")
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = option("float32", "Precision of the training.")
@@ -182,8 +189,12 @@ class Application:
         """Takes back what `state` returned."""
 
     def for_other_data(self, data: str, known: dict[str, Any]) -> Application:
-        """Returns the application for other data, which are to be read as the run's were (`known`: its `data.json`)."""
-        return self.replace(data=data, data_options={}, channels=known["channels"])
+        """Returns the application for other data, which are to be read as the run's were (`known`: its `data.json`).
+
+        All of them are for testing, so that a few images, or those of a single class, will do.
+        """
+        split = Split(train=0.0, val=0.0, test=1.0)
+        return self.replace(data=data, data_options={}, channels=known["channels"], split=split)
 
     # Checks that need neither Keras nor data ------------------------------------------------------------------------
 
@@ -194,6 +205,8 @@ class Application:
             UserError: One sentence that names the option and what would work.
         """
         self._check_model()
+        if not self.data.strip():
+            raise UserError(f"data: expected the name of a data set or a folder, received {self.data!r}.")
         total = self.split.train + self.split.val + self.split.test
         if abs(total - 1) > 1e-6:
             raise UserError(f"split: train, val and test must add up to 1, received {total:g}.")
@@ -205,6 +218,20 @@ class Application:
             raise UserError(f"learning_rate: expected a value above 0, received {self.learning_rate:g}.")
         if self.name is not None and (not self.name.strip() or Path(self.name).name != self.name or self.name == ".."):
             raise UserError(f"name: expected a folder name without slashes, received {self.name!r}.")
+        if self.name is not None and len(os.fsencode(self.name)) > 200:
+            raise UserError(f"name: expected at most 200 bytes, received {len(os.fsencode(self.name))}.")
+        if self.schedule == "plateau" and not 0 < self.schedule_options.decay_rate < 1:
+            rate = self.schedule_options.decay_rate
+            raise UserError(
+                f"schedule_options.decay_rate: a plateau needs a factor between 0 and 1, received {rate:g}."
+            )
+        if self.deterministic and self.execution == "xla":
+            raise UserError(
+                "execution: xla cannot be deterministic; use --execution plain or leave --deterministic out."
+            )
+        clips = self.optimizer_options
+        if clips.clip_norm is not None and clips.clip_value is not None:
+            raise UserError("optimizer_options: give clip_norm or clip_value, not both.")
         seconds(self.max_time)
 
     def _check_model(self) -> None:
@@ -227,6 +254,13 @@ class Application:
                 raise UserError(
                     f"{self.model} has no argument {name!r}; it has {', '.join(parameters)}.{nearest(name, parameters)}"
                 )
+
+    def check_loss(self) -> None:
+        """Refuses a loss that does not exist, before the data are read (the names are known to Keras only)."""
+        from applications.core.optimization import make_loss
+
+        if self.loss != "auto":
+            make_loss(self.loss)
 
     # What core asks -------------------------------------------------------------------------------------------------
 
@@ -266,6 +300,6 @@ def seconds(text: str | None) -> float | None:
         value = float(number) * units[unit]
     except ValueError:
         value = -1.0
-    if not value > 0:
+    if not 0 < value < math.inf:
         raise UserError(f"max_time: expected a time such as 90s, 30m or 2h, received {text!r}.")
     return value

@@ -15,9 +15,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from applications.core.checkpoint import CheckpointFolder, assign, model_variables, snapshot
+from applications.core.checkpoint import (
+    CheckpointFolder,
+    assign,
+    average_statistics,
+    differing_copies,
+    model_variables,
+    snapshot,
+)
+from applications.core.errors import UserError
 from applications.core.pipeline import Place
 from applications.core.run_directory import write_atomically
+from applications.core.signals import Signals
 
 
 class StopTraining(Exception):
@@ -61,15 +70,15 @@ class Plateau(Memory, keras.callbacks.ReduceLROnPlateau):
     """`keras.callbacks.ReduceLROnPlateau` that survives a resume, with an optional linear warm-up.
 
     Args:
-        warmup_steps: Steps over which the rate first rises from zero.
+        warmup_batches: Batches over which the rate first rises from zero.
         **options: Arguments of `keras.callbacks.ReduceLROnPlateau`.
     """
 
     remembered = ("wait", "best", "cooldown_counter")
 
-    def __init__(self, *, warmup_steps: int = 0, **options: Any):
+    def __init__(self, *, warmup_batches: int = 0, **options: Any):
         super().__init__(**options)
-        self.warmup_steps = warmup_steps
+        self.warmup_batches = warmup_batches
         self._peak: float | None = None
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -81,12 +90,14 @@ class Plateau(Memory, keras.callbacks.ReduceLROnPlateau):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         optimizer = self.model.optimizer
-        step = int(keras.ops.convert_to_numpy(optimizer.iterations))
-        if step >= self.warmup_steps:
+        # Keras counts updates, each of which may take the gradients of several batches.
+        each = optimizer.gradient_accumulation_steps or 1
+        done = int(keras.ops.convert_to_numpy(optimizer.iterations)) * each
+        if done >= self.warmup_batches:
             return
         if self._peak is None:
             self._peak = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-        optimizer.learning_rate.assign(self._peak * (step + 1) / self.warmup_steps)
+        optimizer.learning_rate.assign(self._peak * min(1.0, (done + each) / self.warmup_batches))
 
 
 class BestWeights(Memory, keras.callbacks.Callback):
@@ -120,10 +131,15 @@ class BestWeights(Memory, keras.callbacks.Callback):
             self.best, self.best_epoch = float(value), epoch
             self.weights = snapshot(self.variables())
 
+    def on_test_begin(self, logs: Any = None) -> None:
+        average_statistics(self.model)  # what is validated, and kept if it is the best, is one model
+
     def apply(self) -> None:
         """Gives the model the best weights, where there are any."""
         if self.weights is not None:
             assign(self.variables(), self.weights, "best weights")
+        else:
+            average_statistics(self.model)
 
 
 class History(Memory, keras.callbacks.Callback):
@@ -215,6 +231,7 @@ class Checkpoint(keras.callbacks.Callback):
         batch_size: Samples per batch.
         memories: Callbacks by name whose memory is saved.
         best: The callback that keeps the best weights.
+        signals: Says whether a signal has asked for the end.
         every: Steps between two checkpoints within an epoch, or None.
         extra: Returns further plain data of the application to save.
     """
@@ -228,6 +245,7 @@ class Checkpoint(keras.callbacks.Callback):
         batch_size: int,
         memories: dict[str, Memory],
         best: BestWeights,
+        signals: Signals,
         every: int | None = None,
         extra: Callable[[], dict[str, Any]] = dict,
     ):
@@ -238,33 +256,53 @@ class Checkpoint(keras.callbacks.Callback):
         self.batch_size = batch_size
         self.memories = memories
         self.best = best
+        self.signals = signals
         self.every = every
         self.extra = extra
         self.epoch = 0
         self.first_step = 0
         self.done_in_epoch = 0
-        self.signal: str | None = None
         self.stopped = False
         self.loaded_extra: dict[str, Any] = {}
         self._running_metrics: dict[str, np.ndarray] | None = None
         self._states: dict[str, Any] | None = None
+        self._skipped_numbers = 0
 
     def load(self) -> bool:
         """Restores the newest checkpoint into the model (compiled, optimiser built); False where there is none."""
         found = self.folder.load()
         if found is None:
             return False
-        arrays, best, state = found
+        arrays, best, state, number = found
+        self._check_batch_size(state)
         assign(model_variables(self.model), arrays, str(self.folder.path))
         self.epoch, self.first_step = state["epoch"], state["step_in_epoch"]
+        # Another batch size makes other epochs, but later checkpoints must have larger numbers all the same.
+        self._skipped_numbers = number - self._number(self.epoch, self.first_step)
         self.best.weights = best
         self._states = state["callbacks"]
         self.stopped = state["stop"]
-        for name, memory in self.memories.items():  # now, in case nothing is left to train
-            memory.restore(self._states[name])
-        self._running_metrics = {name: a for name, a in arrays.items() if name.startswith("metrics/")}
+        self._remind()  # now, in case nothing is left to train
+        self._running_metrics = {name: a for name, a in arrays.items() if name.partition("@")[0].startswith("metrics/")}
         self.loaded_extra = state.get("extra", {})
         return True
+
+    def _check_batch_size(self, state: dict[str, Any]) -> None:
+        saved = state.get("batch_size", self.batch_size)
+        if state["step_in_epoch"] and saved != self.batch_size:
+            raise UserError(
+                f"batch_size: '{self.folder.path}' was saved in the middle of an epoch of batches of {saved}, received "
+                f"{self.batch_size}; put {saved} back into config.yaml."
+            )
+
+    def _number(self, epoch: int, step_in_epoch: int) -> int:
+        return self._skipped_numbers + epoch * self.steps_per_epoch + step_in_epoch
+
+    def _remind(self) -> None:
+        """Gives the callbacks their memory back; one that a changed configuration has added begins without."""
+        for name, memory in self.memories.items():
+            if self._states is not None and name in self._states:
+                memory.restore(self._states[name])
 
     def begin_again(self, epoch: int) -> None:
         """Makes ready for another fit that begins with `epoch`: nobody forgets anything."""
@@ -273,8 +311,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         if self._states is not None:  # after the others' on_train_begin, which makes them forget
-            for name, memory in self.memories.items():
-                memory.restore(self._states[name])
+            self._remind()
             self._states = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -284,17 +321,18 @@ class Checkpoint(keras.callbacks.Callback):
         if self.first_step and self._running_metrics is not None:
             # Keras has just set the running means to zero; they go on where the interrupted epoch left them.
             variables = {n: v for n, v in model_variables(self.model).items() if n.startswith("metrics/")}
-            for name, variable in variables.items():
-                if name in self._running_metrics:
-                    variable.assign(self._running_metrics[name])
+            assign(variables, self._running_metrics, str(self.folder.path))
         self._running_metrics = None
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        # `batch` counts within this call of fit; with several steps per execution it is the last one's number.
+        # `batch` counts within this call of fit; with several steps per execution it is the last one's number, which
+        # may lie behind the end of the epoch.
         before = self.done_in_epoch
-        self.done_in_epoch = self.first_step + batch + 1
+        self.done_in_epoch = min(self.first_step + batch + 1, self.steps_per_epoch)
+        if self.done_in_epoch == self.steps_per_epoch:
+            return  # `on_epoch_end` saves and stops: only then has the epoch been validated
         due = self.every is not None and self.done_in_epoch // self.every > before // self.every
-        if self.signal is not None or (due and self.done_in_epoch < self.steps_per_epoch):
+        if self.signals.name is not None or due:
             self.save(self.epoch, self.done_in_epoch)
         self._stop_if_asked()
 
@@ -304,8 +342,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._stop_if_asked()
 
     def _stop_if_asked(self) -> None:
-        if self.signal is not None:
-            raise StopTraining(self.signal)
+        if self.signals.name is not None:
+            raise StopTraining(self.signals.name)
 
     def save(self, epoch: int, step_in_epoch: int) -> None:
         """Writes a checkpoint that says: go on with this step of this epoch."""
@@ -313,11 +351,13 @@ class Checkpoint(keras.callbacks.Callback):
             "epoch": epoch,
             "step_in_epoch": step_in_epoch,
             "callbacks": {name: memory.state() for name, memory in self.memories.items()},
+            "batch_size": self.batch_size,
             "stop": bool(self.model.stop_training),
             "extra": self.extra(),
         }
-        step = epoch * self.steps_per_epoch + step_in_epoch
-        self.folder.save(step, snapshot(model_variables(self.model)), self.best.weights, state)
+        variables = model_variables(self.model)
+        arrays = {**snapshot(variables), **differing_copies(variables)}
+        self.folder.save(self._number(epoch, step_in_epoch), arrays, self.best.weights, state)
 
 
 class Progress(keras.callbacks.Callback):
@@ -373,7 +413,7 @@ class Progress(keras.callbacks.Callback):
         values = "  ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
         line = f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}  {seconds:.1f} s  {values}"
         if self._bar is not None:
-            self._bar.console.print(line, highlight=False)
+            self._bar.console.print(line, highlight=False, markup=False, soft_wrap=True)
         else:
             self.show(line)
 

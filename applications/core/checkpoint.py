@@ -5,6 +5,7 @@ the running metrics, the best weights so far, the callbacks' memory, the history
 numbers (`.npz` without pickle) and JSON.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -49,14 +50,50 @@ def snapshot(variables: dict[str, Any]) -> dict[str, np.ndarray]:
     return {name: np.array(keras.ops.convert_to_numpy(variable)) for name, variable in variables.items()}
 
 
+def copies(variable: Any) -> list[Any]:
+    """Returns the copies of a variable, one per device of the strategy it was made under."""
+    value = variable.value
+    strategy = getattr(value, "distribute_strategy", None)
+    return [value] if strategy is None else list(strategy.experimental_local_results(value))
+
+
+def _values_of_copies(variable: Any) -> list[np.ndarray]:
+    """Returns the value of each copy, or nothing where there is only one."""
+    found = copies(variable)
+    return [copy.numpy() for copy in found] if len(found) > 1 else []
+
+
+def differing_copies(variables: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Returns the values of each copy, as `name@0`, `name@1` ..., of variables whose copies differ.
+
+    Mirrored devices keep batch statistics and running means apart; one value for all of them would not be exact.
+    """
+    found: dict[str, np.ndarray] = {}
+    for name, variable in variables.items():
+        values = _values_of_copies(variable)
+        if any(not np.array_equal(value, values[0]) for value in values[1:]):
+            found |= {f"{name}@{number}": value for number, value in enumerate(values)}
+    return found
+
+
+def average_statistics(model: Any) -> None:
+    """Gives batch statistics, which every device has gathered on its own part of the batches, their mean."""
+    for variable in model.non_trainable_variables:
+        values = _values_of_copies(variable)
+        if values and np.issubdtype(values[0].dtype, np.floating):
+            variable.assign(np.mean(values, axis=0, dtype=values[0].dtype))
+
+
 def assign(variables: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> None:
     """Gives variables their saved values; checks names and shapes of all of them before it changes one.
+
+    Copies saved by `differing_copies` are given back where there are as many devices as then.
 
     Raises:
         UserError: The checkpoint belongs to another model; names the first variable that does not fit.
     """
     missing = [name for name in variables if name not in arrays]
-    extra = [name for name in arrays if name not in variables]
+    extra = [name for name in arrays if name.partition("@")[0] not in variables]
     if missing or extra:
         name = variables[missing[0]].path if missing else extra[0]
         raise UserError(
@@ -71,6 +108,13 @@ def assign(variables: dict[str, Any], arrays: dict[str, np.ndarray], where: str)
             )
     for name, variable in variables.items():
         variable.assign(arrays[name])
+        own = copies(variable)
+        if f"{name}@{len(own) - 1}" in arrays and f"{name}@{len(own)}" not in arrays:
+            for number, copy in enumerate(own):
+                copy.assign(arrays[f"{name}@{number}"])
+
+
+_FILES = ("variables.npz", "state.json")
 
 
 class CheckpointFolder:
@@ -87,7 +131,7 @@ class CheckpointFolder:
 
     def saved(self) -> list[Path]:
         """Returns the complete checkpoints, oldest first."""
-        return sorted(p for p in self.path.glob("[0-9]*") if (p / "state.json").is_file())
+        return sorted(p for p in self.path.glob("[0-9]*") if all((p / name).is_file() for name in _FILES))
 
     def save(self, step: int, arrays: dict[str, np.ndarray], best: dict[str, np.ndarray] | None, state: Any) -> Path:
         """Writes one checkpoint atomically, then removes the oldest ones and leftovers of killed processes.
@@ -102,8 +146,7 @@ class CheckpointFolder:
             The checkpoint's folder.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        for leftover in self.path.glob(".new-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        self._tidy_up()
         draft = Path(tempfile.mkdtemp(dir=self.path, prefix=".new-"))
         try:
             np.savez(draft / "variables.npz", **arrays)
@@ -112,10 +155,14 @@ class CheckpointFolder:
             (draft / "state.json").write_text(json.dumps(state), encoding="utf-8")
             for name in os.listdir(draft):
                 _flush(draft / name)
+            _flush(draft)
             final = self.path / f"{step:010d}"
+            aside = self.path / f".old-{final.name}"
             if final.exists():  # the same step again: after a resume, or at the end of an epoch
-                shutil.rmtree(final)
+                os.rename(final, aside)
             os.rename(draft, final)
+            _flush(self.path)
+            shutil.rmtree(aside, ignore_errors=True)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
@@ -123,8 +170,20 @@ class CheckpointFolder:
             shutil.rmtree(old, ignore_errors=True)
         return final
 
-    def load(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None, Any] | None:
-        """Reads the newest checkpoint: values, best weights and state, or None where there is none."""
+    def _tidy_up(self) -> None:
+        """Removes what killed processes have left, and puts a checkpoint back that had only been moved aside."""
+        for aside in self.path.glob(".old-*"):
+            place = self.path / aside.name.removeprefix(".old-")
+            if place.exists():
+                shutil.rmtree(aside, ignore_errors=True)
+            else:
+                os.rename(aside, place)
+        for leftover in self.path.glob(".new-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def load(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None, Any, int] | None:
+        """Reads the newest checkpoint: values, best weights, state and number, or None where there is none."""
+        self._tidy_up()
         saved = self.saved()
         if not saved:
             return None
@@ -134,6 +193,7 @@ class CheckpointFolder:
             _read(newest / "variables.npz"),
             best,
             json.loads((newest / "state.json").read_text(encoding="utf-8")),
+            int(newest.name),
         )
 
 
@@ -143,6 +203,10 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _flush(path: Path) -> None:
-    """Asks the system to put a file on the disk, so that a power cut leaves the old checkpoint or the new one."""
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
+    """Asks the system to put a file or the names in a folder on the disk, so that a power cut leaves one checkpoint."""
+    with contextlib.suppress(PermissionError):  # Windows opens no folders
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

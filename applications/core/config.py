@@ -6,6 +6,7 @@ misspelt one is refused with the nearest name.
 """
 
 import dataclasses
+import math
 import types
 import typing
 from pathlib import Path
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 
 def option(default: Any, help: str, **metadata: Any) -> Any:
-    """Returns a dataclass field with a default, a help text and, optionally, `minimum=` and `maximum=`."""
+    """Returns a dataclass field with a default, a help text and, optionally, `minimum=`, `above=` and `maximum=`."""
     metadata["help"] = help
     if isinstance(default, dict | list):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
@@ -98,10 +99,11 @@ def _convert(value: Any, kind: Any, path: str) -> Any:
     if origin is Literal:
         if value is None and "none" in arguments:
             return "none"
-        if value not in arguments:
-            hint = nearest(str(value), [str(choice) for choice in arguments])
-            raise UserError(f"{path}: expected {type_name(kind)}, received {value!r}.{hint}")
-        return value
+        for choice in arguments:  # the type counts, since True == 1; words of the command line are text
+            if type(value) in (type(choice), str) and str(value) == str(choice):
+                return choice
+        hint = nearest(str(value), [str(choice) for choice in arguments])
+        raise UserError(f"{path}: expected {type_name(kind)}, received {value!r}.{hint}")
     if origin is tuple:
         items = value.split(",") if isinstance(value, str) else value
         if not isinstance(items, list | tuple):
@@ -132,7 +134,7 @@ def _convert_scalar(value: Any, kind: Any, refuse: UserError) -> Any:
         raise refuse
     try:
         number = float(value)
-        if number != number:
+        if not math.isfinite(number):
             raise refuse
         if kind is int:
             if number != int(number):
@@ -144,15 +146,17 @@ def _convert_scalar(value: Any, kind: Any, refuse: UserError) -> Any:
 
 
 def _check_range(value: Any, field: dataclasses.Field, path: str) -> None:
-    low, high = field.metadata.get("minimum"), field.metadata.get("maximum")
+    low, high, above = (field.metadata.get(name) for name in ("minimum", "maximum", "above"))
     for number in value if isinstance(value, tuple) else (value,):
         if not isinstance(number, int | float) or isinstance(number, bool):
             continue
+        if above is not None and number <= above:
+            raise UserError(f"{path}: expected a value above {above}, received {number!r}.")
         if (low is not None and number < low) or (high is not None and number > high):
             bounds = (
-                f"between {low:g} and {high:g}"
+                f"between {low} and {high}"
                 if high is not None and low is not None
-                else (f"of at least {low:g}" if high is None else f"of at most {high:g}")
+                else (f"of at least {low}" if high is None else f"of at most {high}")
             )
             raise UserError(f"{path}: expected a value {bounds}, received {number!r}.")
 
@@ -174,10 +178,9 @@ def from_dict(cls: type[T], values: dict[str, Any], prefix: str = "") -> T:
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, cls))}
     arguments: dict[str, Any] = {}
-    for key, value in values.items():
-        name = str(key).replace("-", "_")
+    for name, value in _by_name(values, prefix).items():
         if name not in fields:
-            raise UserError(f"Unknown option {prefix + str(key)!r}.{nearest(name, fields)}")
+            raise UserError(f"Unknown option {prefix + name!r}.{nearest(name, fields)}")
         path, kind = prefix + name, hints[name]
         if dataclasses.is_dataclass(kind):
             if not isinstance(value, dict):
@@ -188,6 +191,18 @@ def from_dict(cls: type[T], values: dict[str, Any], prefix: str = "") -> T:
             arguments[name] = _convert(value, kind, path)
             _check_range(arguments[name], fields[name], path)
     return cls(**arguments)
+
+
+def _by_name(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns values by the names of fields (`batch_size` for `batch-size`); refuses a name that is there twice."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = str(key).replace("-", "_")
+        if name in found:
+            dashed = name.replace("_", "-")
+            raise UserError(f"{prefix}{name} is given twice, as {name!r} and as {dashed!r}; keep one of them.")
+        found[name] = value
+    return found
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -294,14 +309,18 @@ def _put(values: dict[str, Any], path: str, value: Any) -> None:
     *parents, last = path.split(".")
     for parent in parents:
         values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            name = path.replace("_", "-")
+            raise UserError(
+                f"--{name}: {parent} is already given as {values!r}, not as a mapping; give one of the two."
+            )
     values[last] = value
 
 
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
     """Returns `base` with the values of `override` laid over it, group by group."""
-    merged = dict(base)
-    for key, value in override.items():
-        key = str(key).replace("-", "_")
+    merged = _by_name(base)
+    for key, value in _by_name(override).items():
         if isinstance(value, dict) and isinstance(merged.get(key), dict):
             merged[key] = merge(merged[key], value)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,10 +54,9 @@ def evaluate_run(path: str | Path, data: str | None = None, show: Callable[[str]
     Raises:
         UserError: The data changed since the run began, or have other classes.
     """
-    import re
-
     from applications.core.quiet import import_tensorflow
     from applications.core.report import save_result, write_html
+    from applications.core.training import about, refuse_changes, with_absolute_paths
 
     run = open_finished(path)
     import_tensorflow()
@@ -67,29 +67,56 @@ def evaluate_run(path: str | Path, data: str | None = None, show: Callable[[str]
     datasets = application.datasets(progress=reading_progress())
     show(f"data: {datasets.description}")
     if data is None:
-        if datasets.fingerprint != known["fingerprint"]:
-            raise UserError(
-                f"The data '{application.data}' changed since '{run.path}' was trained, so its test split is lost: "
-                "put the old files back, or evaluate all of the new ones with --data."
-            )
+        try:
+            refuse_changes(run, datasets, application.data)
+        except UserError as error:
+            raise UserError(f"{error} All of other data are evaluated with --data.") from None
     else:
+        if datasets.fingerprint == known["fingerprint"]:
+            show(
+                "warning: the run was trained on most of these data; its test split alone is evaluated without --data."
+            )
         datasets = _as_trained(datasets, known)
     model = load_run_model(run)
-    result = application.report(model, datasets)
+    with warnings.catch_warnings():  # other data need not hold all classes
+        warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
+        result = application.report(model, datasets)
     result.baseline_name, result.baseline = application.baseline(datasets) if data is None else ("", {})
-    label = re.sub(r"[^\w.-]+", "-", Path(data).name if data else "test").strip("-") or "data"
-    folder = run / "evaluations" / label
+    source = None if data is None else with_absolute_paths(application).data
+    folder = _evaluation_folder(run, source)
     folder.mkdir(parents=True, exist_ok=True)
+    tested = dataclasses.replace(datasets, split={"test": datasets.split["test"]})
+    RunDirectory(folder).write_json("data.json", {**about(tested), "source": source})
     save_result(folder, result)
     RunDirectory(folder).write_json("metrics.json", {"test": result.metrics})
     write_html(folder)
     return folder, result
 
 
+def _evaluation_folder(run: RunDirectory, source: str | None) -> Path:
+    """Returns the folder of an evaluation: `test` for the test split, else the name of the data and a free number."""
+    import re
+
+    if source is None:
+        return run / "evaluations" / "test"
+    label = re.sub(r"[^\w.-]+", "-", Path(source).name).strip("-.") or "data"
+    number = 1
+    while True:
+        folder = run / "evaluations" / (label if number == 1 else f"{label}-{number}")
+        # Evaluating the same data once more replaces the old figures; data of the same name elsewhere do not.
+        if (
+            folder.name != "test"
+            and RunDirectory(folder).read_json("data.json", {"source": source})["source"] == source
+        ):
+            return folder
+        number += 1
+
+
 def _as_trained(datasets: Datasets, known: dict[str, Any]) -> Datasets:
     """Numbers the classes of other data as the run does, and makes all samples its test split."""
     import numpy as np
 
+    from applications.datasets.pixels import depth_factor
     from applications.datasets.store import ImageStore
 
     names = tuple(known["class_names"])
@@ -102,9 +129,9 @@ def _as_trained(datasets: Datasets, known: dict[str, Any]) -> Datasets:
     if datasets.channels != known["channels"]:
         raise UserError(f"The data have {datasets.channels} channels, the run was trained on {known['channels']}.")
     images = datasets.images
-    if list(datasets.value_range) != known["value_range"]:  # other depth: bring the pixels to the trained scale
-        factor = np.float32(known["value_range"][1] / datasets.value_range[1])
-        images = ImageStore.from_arrays([image * factor for image in images])
+    factor = depth_factor(images.dtype, datasets.value_range[1], known["value_range"][1])
+    if factor != 1:
+        images = ImageStore.from_arrays([image * np.float32(factor) for image in images])
     everything = np.arange(len(datasets))
     labels = datasets.labels
     if labels is not None:
@@ -131,6 +158,8 @@ def predict_files(path: str | Path, inputs: Iterable[str], out: str | Path, on_b
 
     run = open_finished(path)
     files = find_images(inputs)
+    if Path(out).exists() and not Path(out).is_dir():
+        raise UserError(f"--out: '{out}' is a file; give the folder for the predictions.")
     application = load_application(run).replace(on_bad_file=on_bad_file)
     predictions = application.predict(load_run_model(run), files, run.read_json("data.json"))
     if not predictions:

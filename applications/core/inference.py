@@ -73,6 +73,23 @@ def find_images(inputs: Iterable[str | Path]) -> list[Path]:
     return found
 
 
+def unique_stems(paths: Iterable[Path]) -> list[str]:
+    """Returns one name per file, its own without suffix, numbered where others have the same (in capitals or not)."""
+    paths = list(paths)
+    taken: set[str] = set()
+    # Names as they are go first, so that `a-2.png` keeps its own where two `a.png` come before it.
+    first = {path.stem.casefold(): number for number, path in reversed(list(enumerate(paths)))}
+    found = []
+    for number, path in enumerate(paths):
+        stem, count = path.stem, 1
+        while stem.casefold() in taken or first.get(stem.casefold(), number) != number:
+            count += 1
+            stem = f"{path.stem}-{count}"
+        taken.add(stem.casefold())
+        found.append(stem)
+    return found
+
+
 def read_like_training(
     paths: Iterable[Path], about: dict[str, Any], on_bad_file: str = "error"
 ) -> Iterator[tuple[Path, np.ndarray]]:
@@ -105,13 +122,13 @@ def adapted(image: np.ndarray, channels: int, value_range: Iterable[float], name
     """Returns an image as float32 with the wanted channels and the scale of the training's pixels."""
     import numpy as np
 
-    from applications.datasets.pixels import to_channels
+    from applications.datasets.pixels import depth_factor, to_channels
+    from applications.datasets.pixels import value_range as range_of
 
-    full = {"uint8": 255.0, "uint16": 65535.0}.get(image.dtype.name)
-    high = list(value_range)[1]
+    factor = depth_factor(image.dtype, range_of(image.dtype)[1], list(value_range)[1])
     result = image.astype(np.float32)
-    if full is not None and full != high:
-        result *= high / full
+    if factor != 1:
+        result *= factor
     try:
         return to_channels(result, channels)
     except ValueError as error:

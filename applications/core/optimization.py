@@ -18,9 +18,13 @@ class OptimizerOptions:
     """What the optimiser does beyond its learning rate."""
 
     momentum: float = option(0.9, "Momentum of `momentum`, `nesterov` and `rmsprop`.", minimum=0, maximum=1)
-    weight_decay: float = option(0.0, "Decoupled weight decay per step; biases and norm gains are spared.", minimum=0)
-    clip_norm: float | None = option(None, "Largest norm of the gradient over all weights.", minimum=0)
-    clip_value: float | None = option(None, "Largest absolute value of a gradient element.", minimum=0)
+    weight_decay: float | None = option(
+        None,
+        "Decoupled weight decay per step, biases and norm gains are spared; none: 0.004 for `adamw`, else 0.",
+        minimum=0,
+    )
+    clip_norm: float | None = option(None, "Largest norm of the gradient over all weights.", above=0)
+    clip_value: float | None = option(None, "Largest absolute value of a gradient element.", above=0)
     accumulation_steps: int = option(1, "Batches whose gradients are added up before one update.", minimum=1)
 
 
@@ -30,7 +34,7 @@ class ScheduleOptions:
 
     warmup_epochs: float = option(0.0, "Epochs over which the learning rate rises linearly from zero.", minimum=0)
     decay_rate: float = option(0.1, "Factor of one decay (step, exponential, plateau); k of 1/(1 + k t).", minimum=0)
-    decay_epochs: float | None = option(None, "Epochs between two decays; none: a third of the training.", minimum=0)
+    decay_epochs: float | None = option(None, "Epochs between two decays; none: a third of the training.", above=0)
     patience: int = option(5, "Epochs without improvement before a plateau decay.", minimum=1)
     minimum: float = option(0.0, "Learning rate that cosine and plateau end at.", minimum=0)
 
@@ -43,7 +47,7 @@ def make_optimizer(
     Args:
         name: One of `OPTIMIZERS`.
         learning_rate: A number or a `keras.optimizers.schedules.LearningRateSchedule`.
-        options: Momentum, weight decay, clipping, accumulation and averaging.
+        options: Momentum, weight decay, clipping and accumulation.
         adam_epsilon: Term added to the denominator of Adam.
 
     Returns:
@@ -71,7 +75,7 @@ def make_optimizer(
     elif name == "adam":
         optimizer = keras.optimizers.Adam(epsilon=adam_epsilon, **shared)
     elif name == "adamw":
-        shared["weight_decay"] = options.weight_decay or 0.004
+        shared["weight_decay"] = 0.004 if options.weight_decay is None else options.weight_decay
         optimizer = keras.optimizers.AdamW(epsilon=adam_epsilon, **shared)
     else:
         raise UserError(f"Unknown optimizer {name!r}; there are {', '.join(OPTIMIZERS)}.{nearest(name, OPTIMIZERS)}")
@@ -111,7 +115,7 @@ def make_schedule(
     elif name == "inverse-time":
         decaying = schedules.InverseTimeDecay(learning_rate, interval, options.decay_rate)
     elif name == "cosine":
-        alpha = min(1.0, options.minimum / learning_rate) if learning_rate else 0.0
+        alpha = min(1.0, options.minimum / learning_rate)
         decaying = schedules.CosineDecay(learning_rate, max(1, total - warmup), alpha=alpha)
     else:
         raise UserError(f"Unknown schedule {name!r}; there are {', '.join(SCHEDULES)}.{nearest(name, SCHEDULES)}")
@@ -178,7 +182,7 @@ def make_loss(name: str) -> "keras.losses.Loss":
     classes = {
         _snake_case(word): value
         for word, value in vars(keras.losses).items()
-        if inspect.isclass(value) and word not in ("Loss", "CTC")
+        if inspect.isclass(value) and word not in ("Loss", "CTC", "Circle")  # these take no class per sample or pixel
     }
     if name not in classes:
         raise UserError(f"Unknown loss {name!r}; there are {', '.join(sorted(classes))}.{nearest(name, classes)}")

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from applications.core.errors import UserError
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -120,6 +122,60 @@ def evaluation_batches(samples: Samples, batch_size: int) -> "tf.data.Dataset":
     dataset = tf.data.Dataset.range(samples.size)
     dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return _sharded_by_data(dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE))
+
+
+def shared_evaluation_batches(
+    samples: Samples, batch_size: int, strategy: "tf.distribute.Strategy"
+) -> tuple["tf.distribute.DistributedDataset", int]:
+    """Returns all samples of a split for devices that work on each batch together, and the steps of one pass.
+
+    Left to itself, TensorFlow gives the whole rest of a last batch to the first device and nothing to the others, and a
+    convolution of no image at all fails. The data set repeats for ever: Keras goes on with it from epoch to epoch.
+    """
+    import tensorflow as tf
+
+    sizes = shared_sizes(samples.size, batch_size, strategy.num_replicas_in_sync)
+
+    def batches(_: Any) -> "tf.data.Dataset":
+        dataset = tf.data.Dataset.range(samples.size)
+        dataset = dataset.map(
+            lambda index: samples.load(index, tf.zeros([0])), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+        return dataset.batch(max(sizes)).rebatch(sizes).repeat().prefetch(tf.data.AUTOTUNE)
+
+    return strategy.distribute_datasets_from_function(batches), len(sizes) // strategy.num_replicas_in_sync
+
+
+def shared_sizes(size: int, batch_size: int, replicas: int) -> list[int]:
+    """Returns how many samples each device takes, device by device within a step: none has nothing to do.
+
+    Args:
+        size: Samples in all.
+        batch_size: Samples of a step, a multiple of `replicas`.
+        replicas: Number of devices. Their parts are equal in the first step, from which Keras learns the shapes.
+
+    Raises:
+        UserError: There are too few samples.
+
+    Example:
+        >>> shared_sizes(13, 8, 2)
+        [4, 4, 3, 2]
+    """
+    steps, rest = [batch_size] * (size // batch_size), size % batch_size
+    if rest % replicas == 0 or (steps and rest >= replicas):
+        steps.append(rest)
+    elif steps:  # fewer than devices: the step before gives one to each
+        steps[-1] -= replicas
+        steps.append(rest + replicas)
+    else:
+        steps = [rest - rest % replicas - replicas, rest % replicas + replicas]
+    steps = [step for step in steps if step > 0]
+    if size < replicas or steps[0] % replicas:
+        raise UserError(
+            f"{size} samples cannot be shared by {replicas} devices; use --strategy single, or at least "
+            f"{2 * replicas} images in each part of the data."
+        )
+    return [step // replicas + (device < step % replicas) for step in steps for device in range(replicas)]
 
 
 def _sharded_by_data(dataset: "tf.data.Dataset") -> "tf.data.Dataset":

@@ -1,4 +1,4 @@
-"""Importing TensorFlow without its start-up messages."""
+"""Importing TensorFlow without its start-up messages, and printing to a pipe that nobody reads any more."""
 
 import contextlib
 import os
@@ -16,6 +16,13 @@ def import_tensorflow() -> None:
         return
     with quiet_stderr():
         import tensorflow  # noqa: F401
+
+
+def discard_output() -> None:
+    """Sends what is still to be printed nowhere: the reader of the pipe (`| head`) has seen enough."""
+    handle = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(handle, sys.stdout.fileno())
+    os.close(handle)
 
 
 @contextlib.contextmanager

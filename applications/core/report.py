@@ -149,21 +149,26 @@ def _content(folder: Path) -> dict[str, Any]:
     """Collects everything the template shows."""
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     metrics, data = _read_json(folder / "metrics.json"), _read_json(folder / "data.json")
-    config = _read_yaml(folder / "config.yaml")
+    # A later evaluation is a folder inside its run, and the run is what one goes on with.
+    run = folder.parent.parent if folder.parent.name == "evaluations" else folder
+    config = _read_yaml(run / "config.yaml")
     history = read_history(folder / "history.csv")
     best_epoch = metrics.get("best_epoch")
-    task = str(config.get("task") or folder.resolve().parent.name)
+    task = str(config.get("task") or run.resolve().parent.name)
+    name = run.resolve().name
     return {
         "report": report,
         "css": (TEMPLATES / "report.css").read_text(encoding="utf-8"),
-        "run_name": folder.resolve().name,
-        "quoted": shlex.quote(str(folder)),
+        "run_name": name if run == folder else f"{name} on {folder.name}",
+        "heading": "Result on other data" if data.get("source") else "Result on the test split",
+        "quoted": shlex.quote(str(run)),
         "task": task,
         "model": config.get("model"),
-        "training": metrics,
+        "training": {**_read_json(run / "metrics.json"), **metrics},
         "best_epoch": best_epoch,
         "epochs": len(history),
         "duration": duration(metrics.get("training_seconds")),
+        "duration_of_all": duration(metrics.get("training_seconds_of_all_folds")),
         "comparison": _comparison(report),
         "curves": _curves(folder, history, best_epoch),
         "figures": [{**figure, "image": _embedded(folder, figure["name"])} for figure in report["figures"]],
@@ -172,7 +177,7 @@ def _content(folder: Path) -> dict[str, Any]:
         "data": data,
         "splits": data.get("splits") or {},
         "config": _flat(config),
-        "environment": _flat(_read_json(folder / "environment.json")),
+        "environment": _flat(_read_json(run / "environment.json")),
     }
 
 

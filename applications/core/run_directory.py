@@ -63,17 +63,13 @@ class RunDirectory:
         Raises:
             UserError: `name` exists already, or the folder cannot be made.
         """
+        cls.check_free(out, task, name)
         parent = Path(out) / task
         base = name or time.strftime("%Y-%m-%d_%H%M%S")
-        if name and (parent / name).exists():
-            raise UserError(
-                f"The run directory '{parent / name}' exists already: continue it with "
-                f"`kerazoo resume {parent / name}` or choose another --name."
-            )
         try:
             parent.mkdir(parents=True, exist_ok=True)
             draft = Path(tempfile.mkdtemp(dir=parent, prefix=".new-"))
-        except (NotADirectoryError, FileExistsError, PermissionError) as error:
+        except OSError as error:
             raise UserError(f"The run directory '{parent}' cannot be made: {error.strerror}.") from None
         try:
             os.chmod(draft, 0o755)
@@ -92,6 +88,20 @@ class RunDirectory:
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
+
+    @staticmethod
+    def check_free(out: str | Path, task: str, name: str | None = None) -> None:
+        """Raises UserError where `create` could not make a run, without making anything."""
+        parent = Path(out) / task
+        if name and (parent / name).exists():
+            raise UserError(
+                f"The run directory '{parent / name}' exists already: continue it with "
+                f"`kerazoo resume {parent / name}` or choose another --name."
+            )
+        nearest = next(folder for folder in (parent, *parent.absolute().parents) if folder.exists())
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+            why = "cannot be written" if nearest.is_dir() else "is a file"
+            raise UserError(f"The run directory '{parent}' cannot be made: '{nearest}' {why}; choose another --out.")
 
     @classmethod
     def open(cls, path: str | Path) -> "RunDirectory":

@@ -84,4 +84,4 @@ def execution_arguments(execution: str, deterministic: bool) -> dict[str, Any]:
 
     if execution == "auto" and not deterministic:
         return {"jit_compile": bool(tf.config.list_physical_devices("GPU"))}
-    return {"jit_compile": execution == "xla" and not deterministic}
+    return {"jit_compile": execution == "xla"}

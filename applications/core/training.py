@@ -6,9 +6,8 @@ import contextlib
 import dataclasses
 import math
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,9 @@ from applications.core import report as reports
 from applications.core.application import Application, seconds
 from applications.core.config import from_dict, read_yaml, to_dict
 from applications.core.errors import UserError
+from applications.core.quiet import discard_output
 from applications.core.run_directory import RunDirectory, environment
+from applications.core.signals import Interrupted, Signals
 
 if TYPE_CHECKING:
     import keras
@@ -28,17 +29,11 @@ Show = Callable[[str], None]
 
 
 def say(line: str) -> None:
-    """Prints a line at once, also where the output is a file or a pipe."""
-    print(line, flush=True)
-
-
-class Interrupted(Exception):
-    """A signal ended the training; a checkpoint was saved. `status` is the exit status to leave with."""
-
-    def __init__(self, signal_name: str, run: RunDirectory):
-        super().__init__(f"Interrupted by {signal_name}; saved. Go on with: kerazoo resume {run.path}")
-        self.signal_name = signal_name
-        self.status = 128 + getattr(signal, signal_name)
+    """Prints a line at once, also where the output is a file or a pipe; work goes on when nobody reads it."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        discard_output()
 
 
 def start(application: Application, show: Show = say) -> RunDirectory:
@@ -59,6 +54,7 @@ def start(application: Application, show: Show = say) -> RunDirectory:
         Interrupted: SIGINT or SIGTERM; the run can be resumed.
     """
     application.check()
+    RunDirectory.check_free(application.out, application.task, application.name)
     application = with_absolute_paths(application)
     session = Session(application, show)
     config = yaml_of(application)
@@ -135,9 +131,42 @@ def about(datasets: Datasets) -> dict[str, Any]:
         "image_shape": [int(n) for n in datasets.images.max_shape] if datasets.images.uniform else None,
         "splits": {name: len(indices) for name, indices in datasets.split.items()},
         "fingerprint": datasets.fingerprint,
+        "split": split_hash(datasets.split),
         "warnings": list(datasets.warnings),
         "skipped": [list(entry) for entry in datasets.skipped],
     }
+
+
+def split_hash(split: dict[str, Any]) -> str:
+    """Returns 16 hexadecimal digits that change when a sample goes to another part."""
+    import hashlib
+
+    parts = {name: indices.tolist() for name, indices in sorted(split.items())}
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def refuse_changes(run: RunDirectory, datasets: Datasets, data: str) -> None:
+    """Refuses to go on with a run whose data, or their division, are no longer what they were when it began.
+
+    Args:
+        run: The run; one that has just begun has no `data.json` yet, and nothing to compare.
+        datasets: The data as they are now.
+        data: Where they come from, for the message.
+    """
+    known = run.read_json("data.json")
+    if not known:
+        return
+    if known["fingerprint"] != datasets.fingerprint:
+        then, now = len(known["class_names"]), datasets.num_classes
+        what = f"{then} classes then, {now} now" if then != now else "other files or pixels"
+        raise UserError(
+            f"The data '{data}' changed since '{run.path}' began ({what}): put the old files back or start a new run."
+        )
+    if known.get("split", "") not in ("", split_hash(datasets.split)):
+        raise UserError(
+            f"The division into training, validation and test is another one than when '{run.path}' began: put the old "
+            "values of seed, split and k_folds back into config.yaml or start a new run."
+        )
 
 
 class Session:
@@ -159,6 +188,9 @@ class Session:
         self.show = show
         prepare(application.seed, application.deterministic)
         self.strategy = make_strategy(application.strategy)
+        check_batch_size(application.batch_size, self.replicas)
+        application.check_loss()
+        self.signals = Signals()
         self.datasets = application.datasets(progress=reading_progress())
         show(f"data: {self.datasets.description}")
         for warning in self.datasets.warnings:
@@ -168,6 +200,11 @@ class Session:
         self.fold_splits = self._fold_splits()
         first = dataclasses.replace(self.datasets, split=self.fold_splits[0]) if self.fold_splits else self.datasets
         self.first_fit = Fit(self, first)
+
+    @property
+    def replicas(self) -> int:
+        """Number of devices that share a batch."""
+        return self.strategy.num_replicas_in_sync
 
     def _fold_splits(self) -> list[dict[str, Any]]:
         """Returns one split per fold: training and validation are divided anew, the test split stays untouched."""
@@ -186,23 +223,16 @@ class Session:
 
     def work(self, run: RunDirectory) -> RunDirectory:
         """Trains, evaluates and reports into `run`; the caller holds its lock."""
-        known = run.read_json("data.json")
-        if known and known["fingerprint"] != self.datasets.fingerprint:
-            classes = len(known["class_names"]), self.datasets.num_classes
-            what = (
-                f"{classes[0]} classes then, {classes[1]} now" if classes[0] != classes[1] else "other files or pixels"
-            )
-            raise UserError(
-                f"The data '{self.application.data}' changed since '{run.path}' began ({what}): put the old files "
-                "back or start a new run."
-            )
+        refuse_changes(run, self.datasets, self.application.data)
         run.write_json("data.json", about(self.datasets))
-        run.set_status("running", process=os.getpid())
         try:
-            if self.fold_splits:
-                self._work_folds(run)
-            else:
-                finish(run, self.first_fit, self.first_fit.train(run))
+            with self.signals.caught(run):
+                run.set_status("running", process=os.getpid())
+                if self.fold_splits:
+                    self._work_folds(run)
+                else:
+                    finish(run, self.first_fit, self.first_fit.train(run))
+                self.signals.check(run)  # in case a library has swallowed the exception
         except Interrupted:
             run.set_status("interrupted")
             raise
@@ -216,18 +246,24 @@ class Session:
         """Trains one model per fold in `folds/`, then gathers mean and spread; the best fold's model is the run's."""
         import shutil
 
-        metrics = []
+        metrics: list[dict[str, Any]] = []
+        budget = seconds(self.application.max_time)
         for number, split in enumerate(self.fold_splits, start=1):
             fold = RunDirectory(run / "folds" / f"fold-{number}")
             if fold.status != "finished":
                 self.show(f"fold {number}/{len(self.fold_splits)}")
                 datasets = dataclasses.replace(self.datasets, split=split)
+                refuse_changes(fold, datasets, self.application.data)
                 fold.path.mkdir(parents=True, exist_ok=True)
                 fold.write_text("config.yaml", yaml_of(self.application))
                 fold.write_json("data.json", about(datasets))
                 fit = self.first_fit if number == 1 else Fit(self, datasets)
+                if budget is not None:  # what the folds before have left is shared by this one and those to come
+                    spent = sum(done["training_seconds"] for done in metrics)
+                    fit.max_seconds = (budget - spent) / (len(self.fold_splits) - number + 1)
                 try:
                     finish(fold, fit, fit.train(fold))
+                    self.signals.check(run)
                 except Interrupted as interrupted:
                     raise Interrupted(interrupted.signal_name, run) from None
                 fold.set_status("finished")
@@ -235,7 +271,7 @@ class Session:
         monitor, mode = self.application.monitor
         sign = 1 if mode == "max" else -1
         best = max(range(len(metrics)), key=lambda i: sign * metrics[i]["best"].get(monitor, -sign * math.inf))
-        winner = run / "folds" / f"fold-{best + 1}"
+        winner = RunDirectory(run / "folds" / f"fold-{best + 1}")
         for name in ("history.csv", "report.json", "model.keras"):
             if not (winner / name).exists():  # no history where the time was over within the first epoch
                 continue
@@ -243,7 +279,10 @@ class Session:
             os.replace(run / f".{name}.new", run / name)
         shutil.copytree(winner / "figures", run / "figures", dirs_exist_ok=True)
         folds = [fold_row(fold) for fold in metrics]
-        run.write_json("metrics.json", {**metrics[best], "folds": folds, "best_fold": best + 1})
+        total = {"training_seconds_of_all_folds": round(sum(fold["training_seconds"] for fold in metrics), 3)}
+        run.write_json("metrics.json", {**metrics[best], **total, "folds": folds, "best_fold": best + 1})
+        # Sizes of the parts are the winner's; the hash is that of the division all folds come from.
+        run.write_json("data.json", {**about(self.datasets), "splits": winner.read_json("data.json")["splits"]})
         reports.write_html(run.path)
         for name, value, spread in mean_and_spread(folds):
             self.show(f"{name}: {value:.4g} +- {spread:.2g} over {len(metrics)} folds")
@@ -262,6 +301,15 @@ def mean_and_spread(rows: list[dict[str, float]]) -> list[tuple[str, float, floa
     names = [name for name in rows[0] if all(name in row for row in rows)]
     columns = {name: [row[name] for row in rows] for name in names}
     return [(name, statistics.mean(values), statistics.stdev(values)) for name, values in columns.items()]
+
+
+def check_batch_size(batch_size: int, replicas: int) -> None:
+    """Refuses a batch without equal parts for all devices, from which Keras learns its shape."""
+    if batch_size % replicas:
+        raise UserError(
+            f"batch_size: {batch_size} samples cannot be divided equally over {replicas} devices; "
+            f"{batch_size - batch_size % replicas or replicas} or {batch_size + replicas - batch_size % replicas} can."
+        )
 
 
 class Fit:
@@ -289,7 +337,16 @@ class Fit:
             self.validation_samples = dataclasses.replace(
                 self.validation_samples, size=min(limit, self.validation_samples.size)
             )
-        self.steps = pipeline.steps_per_epoch(self.samples.size, app.batch_size)
+        replicas = session.replicas
+        # The only batch of a part that is smaller than one must be divisible too.
+        small = replicas > 1 and self.samples.size < app.batch_size
+        self.batch_size = (
+            pipeline.shared_sizes(self.samples.size, app.batch_size, replicas)[0] * replicas
+            if small
+            else app.batch_size
+        )
+        self.max_seconds = seconds(app.max_time)
+        self.steps = pipeline.steps_per_epoch(self.samples.size, self.batch_size)
         keras.utils.set_random_seed(app.seed)  # so that a fold starts as a run of its own would
         with session.strategy.scope():
             self.model = app.build(datasets, dtype_policy(app.precision))
@@ -318,7 +375,7 @@ class Fit:
 
         app = self.application
         self.place = pipeline.Place()
-        validation = pipeline.evaluation_batches(self.validation_samples, app.batch_size)
+        validation, validation_steps = self._validation()
         self._build_variables(validation)
         callbacks = self._callbacks(run)
         checkpoint, best, history, clock, progress = (
@@ -332,34 +389,36 @@ class Fit:
             self.session.show(f"resuming at epoch {checkpoint.epoch + 1}, step {checkpoint.first_step + 1}")
         reason = "epochs"
         stop_now = resumed and checkpoint.stopped
+        signals = self.session.signals
+        signals.training = True
         try:
-            with caught_signals(checkpoint):
-                while checkpoint.epoch < app.epochs and not stop_now:
-                    # An epoch resumed in its middle is a fit of its own, since all epochs of a fit are equally long.
-                    partial = checkpoint.first_step > 0
-                    self.place.set(checkpoint.epoch, checkpoint.first_step * app.batch_size)
-                    batches = pipeline.training_batches(self.samples, app.batch_size, seed=app.seed, place=self.place)
-                    last = checkpoint.epoch + 1 if partial else app.epochs
-                    progress.first_step = checkpoint.first_step
-                    self.model.fit(
-                        batches,
-                        initial_epoch=checkpoint.epoch,
-                        epochs=last,
-                        validation_data=validation,
-                        verbose=0,
-                        shuffle=False,
-                        callbacks=list(callbacks.values()),
-                    )
-                    stop_now = self.model.stop_training
-                    if not partial:
-                        break
-                    checkpoint.begin_again(last)
+            while checkpoint.epoch < app.epochs and not stop_now:
+                # An epoch resumed in its middle is a fit of its own, since all epochs of a fit are equally long.
+                partial = checkpoint.first_step > 0
+                self.place.set(checkpoint.epoch, checkpoint.first_step * self.batch_size)
+                batches = pipeline.training_batches(self.samples, self.batch_size, seed=app.seed, place=self.place)
+                last = checkpoint.epoch + 1 if partial else app.epochs
+                progress.first_step = checkpoint.first_step
+                self.model.fit(
+                    batches,
+                    initial_epoch=checkpoint.epoch,
+                    epochs=last,
+                    validation_data=validation,
+                    validation_steps=validation_steps,
+                    verbose=0,
+                    shuffle=False,
+                    callbacks=list(callbacks.values()),
+                )
+                stop_now = self.model.stop_training
+                if not partial:
+                    break
+                checkpoint.begin_again(last)
         except StopTraining as stop:
             reason = stop.reason
         finally:
+            signals.training = False
             progress.close()
-        if reason in ("SIGINT", "SIGTERM"):
-            raise Interrupted(reason, run)
+        signals.check(run)
         if reason == "nan" and best.weights is None:
             raise UserError(
                 f"The loss became infinite or NaN in epoch {checkpoint.epoch + 1}: lower --learning-rate "
@@ -369,8 +428,7 @@ class Fit:
             self.session.show(f"The loss became NaN in epoch {checkpoint.epoch + 1}; the best epoch before it is kept.")
         if stop_now and reason == "epochs":
             reason = "early-stopping"
-        if not resumed or history.rows:
-            history.write()
+        history.write()
         return self._finished(reason, history.rows, best, clock.seconds)
 
     def _finished(self, reason: str, rows: list[dict], best: BestWeights, spent: float) -> dict[str, Any]:
@@ -385,6 +443,15 @@ class Fit:
             "params": int(self.model.count_params()),
         }
 
+    def _validation(self) -> tuple[Any, int | None]:
+        """Returns the validation batches, and how many there are where they do not say it themselves."""
+        from applications.core import pipeline
+
+        app, strategy = self.application, self.session.strategy
+        if self.session.replicas == 1 or app.strategy == "multi-worker":
+            return pipeline.evaluation_batches(self.validation_samples, app.batch_size), None
+        return pipeline.shared_evaluation_batches(self.validation_samples, app.batch_size, strategy)
+
     def _build_variables(self, batches: Any) -> None:
         """Creates the variables of optimiser, metrics and random generators that Keras makes on the first step."""
         from applications.core.checkpoint import optimizers
@@ -393,7 +460,7 @@ class Fit:
             for optimizer in optimizers(self.model):
                 if not optimizer.built:
                     optimizer.build(self.model.trainable_variables)
-        self.model.evaluate(batches.take(1), verbose=0)
+        self.model.evaluate(batches, steps=1, verbose=0)
         self.model.reset_metrics()
 
     def _callbacks(self, run: RunDirectory) -> dict[str, Any]:
@@ -414,7 +481,7 @@ class Fit:
                 factor=options.decay_rate,
                 patience=options.patience,
                 min_lr=options.minimum,
-                warmup_steps=round(options.warmup_epochs * self.steps),
+                warmup_batches=round(options.warmup_epochs * self.steps),
             )
         if app.early_stopping.patience:
             found["early_stopping"] = cb.EarlyStopping(
@@ -425,7 +492,7 @@ class Fit:
             )
         found["best"] = cb.BestWeights(monitor, mode)
         found["history"] = cb.History(run / "history.csv")
-        found["clock"] = cb.Clock(seconds(app.max_time))
+        found["clock"] = cb.Clock(self.max_seconds)
         found["nan"] = cb.StopOnNaN()
         if app.tensorboard:
             found["tensorboard"] = keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False)
@@ -435,7 +502,8 @@ class Fit:
             CheckpointFolder(run / "checkpoints"),
             self.place,
             steps_per_epoch=self.steps,
-            batch_size=app.batch_size,
+            batch_size=self.batch_size,
+            signals=self.session.signals,
             memories=memories,
             best=found["best"],
             every=app.checkpoint_every,
@@ -489,27 +557,6 @@ def save_model(model: keras.Model, path: Path) -> None:
     finally:
         with contextlib.suppress(FileNotFoundError):
             draft.unlink()
-
-
-@contextlib.contextmanager
-def caught_signals(checkpoint: Any) -> Iterator[None]:
-    """While active, SIGINT and SIGTERM ask for a checkpoint and the end; a second signal ends at once."""
-
-    def handle(number: int, _: Any) -> None:
-        if checkpoint.signal is not None:
-            raise KeyboardInterrupt
-        checkpoint.signal = signal.Signals(number).name
-
-    try:
-        old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread, which alone may handle signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 def reading_progress() -> Callable[[int, int, str], None]:

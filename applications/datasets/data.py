@@ -197,6 +197,8 @@ def _check_on_bad_file(on_bad_file: str) -> None:
 def _source(data: str, names: tuple[str, ...], other_names: tuple[str, ...], task: str) -> str:
     """Returns an embedded name, "tfds" or "folder"; refuses what is none of them."""
     data = str(data)
+    if not data.strip():
+        raise UserError(f"Data {data!r} name nothing; give {', '.join(names)}, tfds:NAME or a folder.")
     if data in names:
         return data
     if data.startswith("tfds:"):

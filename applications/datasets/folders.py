@@ -21,7 +21,7 @@ from applications.datasets.loading import (
 from applications.datasets.pixels import value_range
 from applications.datasets.readers import natural_key, plain, scan_folder, subfolders
 from applications.datasets.sources import square
-from applications.datasets.splits import complete_splits, split_indices
+from applications.datasets.splits import ALL_TEST, complete_splits, split_indices
 
 SPLIT_NAMES = {
     "train": "train",
@@ -79,7 +79,7 @@ def classification_folder(
     )
     samples, names = [samples[index] for index in kept], [names[index] for index in kept]
     class_names = tuple(sorted({sample.class_name for sample in samples}, key=natural_key))
-    if len(class_names) < 2:
+    if len(class_names) < 2 and fractions != ALL_TEST:
         raise UserError(
             f"Folder {str(root)!r} has images of {_one_class(class_names)}; classification needs at least "
             "two class folders with images."
@@ -171,11 +171,13 @@ def _split(samples, labels, class_names, fractions, seed, groups):
     """Returns the split of the folders, or our own, and sentences about what is odd."""
     import numpy as np
 
-    if samples[0].split is None:
+    if samples[0].split is None and fractions != ALL_TEST:
         counts = np.bincount(labels, minlength=len(class_names))
         single = [name for name, count in zip(class_names, counts, strict=True) if count == 1]
         warnings = [f"Class {name!r} has one image, which goes to training; it cannot be tested." for name in single]
         return split_indices(labels, fractions=fractions, seed=seed, groups=groups), warnings
+    if fractions == ALL_TEST:
+        return split_indices(labels, fractions=fractions), []
     parts = np.array([sample.split for sample in samples])
     given = {name: np.flatnonzero(parts == name) for name in ("train", "val", "test") if (parts == name).any()}
     if "train" not in given:
@@ -184,4 +186,4 @@ def _split(samples, labels, class_names, fractions, seed, groups):
     unseen = [class_names[label] for label in sorted(set(labels) - trained)]
     if unseen:
         raise UserError(f"Class {unseen[0]!r} has no image in the training folder; give it some, or remove it.")
-    return complete_splits(given, labels, fractions=fractions, seed=seed)
+    return complete_splits(given, labels, fractions=fractions, seed=seed, groups=groups)

@@ -34,7 +34,7 @@ class BadFiles:
     def add(self, error: BadFileError) -> None:
         if self.mode == "error":
             raise UserError(
-                f"{str(error).rstrip('.')}; repair or remove it, or leave such files out by on_bad_file='skip'."
+                f"{str(error).rstrip('.')}; repair or remove it, or leave such files out by --on-bad-file skip."
             ) from error
         self.skipped.append((relative_name(error.path, self.root), error.reason))
 

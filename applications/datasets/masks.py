@@ -30,7 +30,7 @@ from applications.datasets.readers import (
     scan_folder,
     subfolders,
 )
-from applications.datasets.splits import complete_splits, split_indices
+from applications.datasets.splits import ALL_TEST, complete_splits, split_indices
 from applications.datasets.store import ImageStore
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def match(image_folder: Path, mask_folder: Path, bad: BadFiles) -> list[tuple[Pa
             raise UserError(
                 f"{what.capitalize()} {relative_name(lonely[0], bad.root)!r}{more} has no {partner} of the "
                 f"same name in {relative_name(folder, bad.root)!r}; add it, or leave such files out by "
-                "on_bad_file='skip'."
+                "--on-bad-file skip."
             )
         for path in lonely:
             bad.add(BadFileError(path, f"it has no {partner}"))
@@ -360,6 +360,6 @@ def _split(pairs: Sequence[Pair], fractions, seed, groups):
         return split_indices(len(pairs), fractions=fractions, seed=seed, groups=groups), []
     parts = np.array([pair.split for pair in pairs])
     given = {name: np.flatnonzero(parts == name) for name in ("train", "val", "test") if (parts == name).any()}
-    if "train" not in given:
+    if "train" not in given and fractions != ALL_TEST:
         raise UserError("The folder 'train' holds no image that can be used.")
-    return complete_splits(given, len(pairs), fractions=fractions, seed=seed)
+    return complete_splits(given, len(pairs), fractions=fractions, seed=seed, groups=groups)

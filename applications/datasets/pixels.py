@@ -21,6 +21,16 @@ def value_range(dtype, store=None) -> tuple[float, float]:
     return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
 
+def depth_factor(dtype, own: float, wanted: float) -> float:
+    """Returns what brings pixels to another depth: `wanted / own` for whole numbers, whose largest is fixed.
+
+    Floats have no depth, only a brightest pixel, which says nothing about other images: they stay as they are.
+    """
+    import numpy as np
+
+    return wanted / own if np.dtype(dtype).kind == "u" else 1.0
+
+
 def common_dtype(dtypes) -> str:
     """Returns the one dtype that holds them all: float32 over uint16 over uint8."""
     names = {str(dtype) for dtype in dtypes}

@@ -13,8 +13,14 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test")
 
 
+# Fractions of data that are only evaluated, which need be neither many nor of several classes.
+ALL_TEST = (0.0, 0.0, 1.0)
+
+
 def check_fractions(fractions) -> None:
-    """Raises `UserError` unless `fractions` are three positive numbers that add up to 1."""
+    """Raises `UserError` unless `fractions` are three positive numbers that add up to 1, or `ALL_TEST`."""
+    if isinstance(fractions, tuple) and fractions == ALL_TEST:
+        return
     try:
         values = [float(value) for value in fractions]
     except (TypeError, ValueError):
@@ -32,7 +38,7 @@ def split_indices(labels_or_n, *, fractions=(0.7, 0.15, 0.15), seed=0, groups=No
     Args:
         labels_or_n: `(N,)` class indices for a split stratified by class, or the number of samples for a
             plain one.
-        fractions: three positive shares that add up to 1.
+        fractions: three positive shares that add up to 1, or `ALL_TEST`.
         seed: fixes the shuffle.
         groups: `(N,)` group of each sample; a group never lies in two splits. None means no groups.
 
@@ -52,6 +58,8 @@ def split_indices(labels_or_n, *, fractions=(0.7, 0.15, 0.15), seed=0, groups=No
 
     check_fractions(fractions)
     labels = np.zeros(labels_or_n, np.int64) if np.ndim(labels_or_n) == 0 else np.asarray(labels_or_n)
+    if fractions == ALL_TEST:
+        return _all_test(len(labels))
     units = len(labels) if groups is None else len(np.unique(groups))
     if units < 3:
         what = "images" if groups is None else "groups of images"
@@ -62,6 +70,12 @@ def split_indices(labels_or_n, *, fractions=(0.7, 0.15, 0.15), seed=0, groups=No
     else:
         part = _grouped(labels, np.asarray(groups), fractions, rng)
     return {name: np.flatnonzero(part == index) for index, name in enumerate(SPLITS)}
+
+
+def _all_test(count: int) -> dict[str, np.ndarray]:
+    import numpy as np
+
+    return {"train": np.arange(0), "val": np.arange(0), "test": np.arange(count)}
 
 
 def _stratified(labels, fractions, rng) -> np.ndarray:
@@ -112,11 +126,12 @@ def _grouped(labels, groups, fractions, rng) -> np.ndarray:
     lacking = np.outer(fractions, table.sum(axis=0))
     shuffled = rng.permutation(len(table))
     order = shuffled[np.argsort(-table[shuffled].sum(axis=1), kind="stable")]
-    part_of_group, empty = np.zeros(len(table), np.int64), set(range(3))
+    parts = range(len(fractions))
+    part_of_group, empty = np.zeros(len(table), np.int64), set(parts)
     for position, group in enumerate(order):
         score = (lacking * table[group]).sum(axis=1) / np.asarray(fractions)
         if len(order) - position <= len(empty):  # The last groups go to splits that have none yet.
-            score[[index for index in range(3) if index not in empty]] = -np.inf
+            score[[index for index in parts if index not in empty]] = -np.inf
         chosen = int(np.argmax(score))
         part_of_group[group] = chosen
         lacking[chosen] -= table[group]
@@ -156,7 +171,7 @@ def k_fold_indices(labels_or_n, k: int, *, seed=0, groups=None) -> list[tuple[np
         return list(folds.split(np.zeros(len(labels)), labels, groups))
 
 
-def complete_splits(given, labels_or_n, *, fractions, seed=0) -> tuple[dict[str, np.ndarray], list[str]]:
+def complete_splits(given, labels_or_n, *, fractions, seed=0, groups=None) -> tuple[dict[str, np.ndarray], list[str]]:
     """Takes the splits that data come with and cuts the missing ones from training.
 
     Args:
@@ -164,36 +179,64 @@ def complete_splits(given, labels_or_n, *, fractions, seed=0) -> tuple[dict[str,
         labels_or_n: as in `split_indices`, over all samples.
         fractions: shares of training, validation and test.
         seed: fixes the cut.
+        groups: `(N,)` group of each sample, or None; a group is never cut.
 
     Returns:
         The complete split, and one sentence where something had to be cut.
+
+    Raises:
+        UserError: A group lies in two of the given splits, or the training images cannot be cut.
     """
     import numpy as np
 
+    if fractions == ALL_TEST:
+        return _all_test(sum(len(indices) for indices in given.values())), []
+    if groups is not None:
+        _refuse_shared_groups(given, groups)
     missing = [name for name in SPLITS[1:] if not len(given.get(name, ()))]
     split = {name: np.sort(np.asarray(indices, np.int64)) for name, indices in given.items() if len(indices)}
     if not missing:
         return split, []
     pool = split["train"]
     labels = len(pool) if np.ndim(labels_or_n) == 0 else np.asarray(labels_or_n)[pool]
+    pool_groups = None if groups is None else np.asarray(groups)[pool]
     if len(missing) == 2:
-        parts = split_indices(labels, fractions=fractions, seed=seed)
+        parts = split_indices(labels, fractions=fractions, seed=seed, groups=pool_groups)
     else:
         if len(pool) < 2:
             raise UserError(f"There is no {missing[0]} split, and {len(pool)} training image cannot be divided.")
         share = fractions[SPLITS.index(missing[0])] / (fractions[0] + fractions[SPLITS.index(missing[0])])
-        parts = _cut_two(labels, share, missing[0], seed)
+        parts = _cut_two(labels, share, missing[0], seed, pool_groups)
     split |= {name: pool[indices] for name, indices in parts.items() if name == "train" or name in missing}
     names = " and ".join({"val": "validation", "test": "test"}[name] for name in missing)
     return split, [f"The data come without {names} images of their own; these were cut from the training images."]
 
 
-def _cut_two(labels_or_n, share: float, name: str, seed) -> dict[str, np.ndarray]:
-    """Cuts `share` of the samples off, class by class; a class with one sample stays whole."""
+def _refuse_shared_groups(given, groups) -> None:
+    import numpy as np
+
+    owners: dict = {}
+    for name, indices in given.items():
+        for group in np.unique(np.asarray(groups)[np.asarray(indices, np.int64)]):
+            if group in owners:
+                raise UserError(
+                    f"Group {str(group)!r} lies in {owners[group]} and in {name}, so the images of one are known from "
+                    "the other; move all of them into one, or correct groups.csv."
+                )
+            owners[group] = name
+
+
+def _cut_two(labels_or_n, share: float, name: str, seed, groups=None) -> dict[str, np.ndarray]:
+    """Cuts `share` of the samples off, class by class (a class with one sample stays whole) or whole groups."""
     import numpy as np
 
     labels = np.zeros(labels_or_n, np.int64) if np.ndim(labels_or_n) == 0 else np.asarray(labels_or_n)
     rng, cut = np.random.default_rng(seed), np.zeros(len(labels), bool)
+    if groups is not None:
+        if len(np.unique(groups)) < 2:
+            raise UserError(f"There is no {name} split, and the training images are of one group, which is never cut.")
+        cut = _grouped(labels, groups, (1 - share, share), rng) == 1
+        return {"train": np.flatnonzero(~cut), name: np.flatnonzero(cut)}
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
         if len(members) > 1:

@@ -23,6 +23,19 @@ def data_folder(data_dir: str | os.PathLike | None = None) -> Path:
     return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().absolute()
 
 
+@contextlib.contextmanager
+def quiet_logger():
+    """Keeps the announcements and warnings of TFDS off the terminal, which come even where a builder is only made."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@quiet_logger()
 def prepare(builder_class, data_dir=None, config=None, progress=None):
     """Returns a builder of `builder_class` whose data lie on disk, and writes them first where they do not.
 
@@ -59,14 +72,8 @@ def prepare(builder_class, data_dir=None, config=None, progress=None):
 @contextlib.contextmanager
 def quiet_tfds():
     """Keeps TFDS's progress bars, announcements and warnings about speed off the terminal."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
+    with quiet_logger(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
 
 
 def _file_format() -> str:
@@ -99,5 +106,5 @@ def storage_errors(folder: Path, action: str):
             raise
         raise UserError(
             f"Data folder {str(folder)!r} cannot be used ({problem}) while {action}; free some space, or "
-            "name a folder that can be written by data_dir or the environment variable TFDS_DATA_DIR."
+            "name a folder that can be written by --data-dir or the environment variable TFDS_DATA_DIR."
         ) from error

@@ -177,6 +177,19 @@ OPTIONS = [
         ],
         ["clip_norm or clip_value"],
     ),
+    (["train", "image-classification", "--optimizer-options.clip-norm", "0"], ["clip_norm", "above 0"]),
+    (["train", "image-classification", "--data", ""], ["data", "folder"]),
+    (["train", "image-classification", "--seed", str(2**32)], ["seed", str(2**32 - 1)]),
+    (["train", "image-classification", "--split.seed", "-1"], ["split.seed", "0"]),
+    (
+        ["train", "image-classification", "--schedule", "plateau", "--schedule-options.decay-rate", "1"],
+        ["decay_rate", "between 0 and 1"],
+    ),
+    (["train", "image-classification", "--loss", "circle"], ["circle", "sparse_categorical_crossentropy"]),
+    (["train", "image-classification", "--name", "n" * 300], ["name", "200"]),
+    (["train", "image-classification", "--max-time", "inf"], ["max_time", "30m"]),
+    (["train", "image-classification", "--deterministic", "--execution", "xla"], ["xla", "--execution plain"]),
+    (["train", "image-classification", "--out", "o" * 300], ["o" * 300, "name too long"]),
     (["train", "semantic-segmentation", "--model-options.padding", "valid"], ["padding", "same"]),
     (["train", "semantic-segmentation", "--data-options.fotons", "3"], ["fotons", "photons"]),
     (["resume", "nowhere"], ["nowhere", "does not exist"]),
@@ -210,6 +223,7 @@ def test_an_existing_run_directory(kerazoo, digits_run):
     out = digits_run.parent.parent
     answer = kerazoo("train", "image-classification", *SMALL_DIGITS, "--out", out, "--name", "run")
     refused(answer, "exists already", "kerazoo resume", "--name")
+    assert "data:" not in answer.out, "the data need not be read for that"
 
 
 def test_export_of_an_unknown_format(kerazoo, digits_run):
@@ -224,6 +238,27 @@ def test_predict_without_images(kerazoo, digits_run, tmp_path):
         "does not exist",
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_predict_into_a_file(kerazoo, digits_run, tmp_path):
+    image = save_image(tmp_path / "x.png", PIXELS)
+    refused(kerazoo("predict", digits_run, image, "-o", image), "x.png", "is a file")
+
+
+def test_evaluate_on_nothing(kerazoo, digits_run, monkeypatch, tmp_path):
+    monkeypatch.chdir(classes(tmp_path, cat=4, dog=4))
+    refused(kerazoo("evaluate", digits_run, "--data", ""), "name nothing", "digits")
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENAMETOOLONG, errno.EIO, errno.EEXIST])
+def test_what_the_system_refuses_is_said_in_a_sentence(kerazoo, monkeypatch, number):
+    import os
+
+    def refuse(*arguments):
+        raise OSError(number, os.strerror(number), "the file")
+
+    monkeypatch.setattr("applications.cli.run", refuse)
+    refused(kerazoo("models"), os.strerror(number), "the file")
 
 
 def test_other_classes_than_the_run_was_trained_on(kerazoo, digits_run, tmp_path):

@@ -76,6 +76,76 @@ def test_evaluate_on_other_data_numbers_the_classes_as_the_run_does(digits_run, 
     assert figures["accuracy"] == pytest.approx((predicted == digits.target[chosen]).mean(), abs=0.026)
 
 
+def test_evaluations_of_other_data_have_folders_and_reports_of_their_own(digits_run, kerazoo, tmp_path):
+    import shlex
+
+    random = np.random.default_rng(0)
+    for place in ("first", "second"):  # two images of one class, in a folder that is named as the run's own evaluation
+        for number in range(2):
+            pixels = random.integers(0, 255, (8, 8)).astype(np.uint8)
+            save_image(tmp_path / place / "test" / "7" / f"{number}.png", pixels)
+    folders = []
+    for place in ("first", "second", "first"):
+        answer = kerazoo("evaluate", digits_run, "--data", tmp_path / place / "test")
+        assert answer.status == 0, answer.err
+        folders.append(answer.out.split("written: ")[1].strip())
+    assert folders == [str(digits_run / "evaluations" / name) for name in ("test-2", "test-3", "test-2")]
+    page = html.unescape((digits_run / "evaluations" / "test-2" / "report.html").read_text())
+    assert f"kerazoo export {shlex.quote(str(digits_run))} --format" in page
+    assert "Result on other data" in page
+    assert str(tmp_path / "first" / "test") in page
+    assert "Samples: 2 test." in page
+
+
+def test_evaluate_warns_of_the_training_data(digits_run, kerazoo):
+    answer = kerazoo("evaluate", digits_run, "--data", "digits")
+    assert "warning: the run was trained on most of these data" in answer.out
+
+
+def test_a_changed_division_is_refused(digits_run, kerazoo, tmp_path):
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(digits_run, run)
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("\nseed: 0\n", "\nseed: 1\n"))
+    (run / "status.json").write_text('{"status": "interrupted"}')
+    for verb in ("resume", "evaluate"):
+        answer = kerazoo(verb, run)
+        assert answer.status == 2
+        assert "seed, split and k_folds" in answer.err
+
+
+def test_only_whole_numbers_are_brought_to_another_depth():
+    from applications.core.evaluation import _as_trained
+    from applications.core.inference import adapted
+    from applications.datasets.data import Datasets
+    from applications.datasets.store import ImageStore
+
+    known = {"class_names": ["a", "b"], "channels": 1, "value_range": [0.0, 1.0]}
+    for dtype, high, expected in (("uint8", 255, 200 / 255), ("uint16", 65535, 200 / 65535), ("float32", 200, 200)):
+        images = [np.full((2, 2, 1), 200, dtype), np.zeros((2, 2, 1), dtype)]
+        other = Datasets(
+            name="x",
+            description="",
+            images=ImageStore.from_arrays(images),
+            split={"train": np.arange(0), "val": np.arange(0), "test": np.arange(2)},
+            class_names=("a", "b"),
+            ids=("0", "1"),
+            labels=np.array([0, 1]),
+            value_range=(0.0, float(high)),
+        )
+        for image in (_as_trained(other, known).images[0], adapted(images[0], 1, known["value_range"], "x")):
+            assert image.max() == pytest.approx(expected), dtype
+
+
+def test_files_of_one_name_get_names_of_their_own():
+    from applications.core.inference import unique_stems
+
+    files = ["a/x.png", "b/x.png", "x-2.png", "c/X.tif", "y.png"]
+    assert unique_stems(map(Path, files)) == ["x", "x-3", "x-2", "X-4", "y"]
+
+
 def test_predict_writes_one_row_per_file(digits_run, kerazoo, tmp_path):
     import keras
     from sklearn.datasets import load_digits
@@ -181,6 +251,16 @@ def test_models_and_cards(kerazoo):
     assert "31,030,658" in card
     assert "filters=64" in card
     assert "arxiv.org/abs/1505.04597" in card
+
+
+def test_a_pipe_that_nobody_reads_any_more_is_no_error(digits_run):
+    import subprocess
+    import sys
+
+    for words in ("models", f"resume {digits_run}"):
+        script = f"set -o pipefail; {sys.executable} -m applications.cli {words} | true"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=120)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_doctor_names_the_essentials(kerazoo):

@@ -38,6 +38,8 @@ class Outer:
     limit: float | None = option(None, "Limit.")
     sizes: tuple[int, ...] = field(default=(1, 2), metadata={"help": "Sizes."})
     extra: dict[str, Any] = option({}, "Anything.")
+    channels: Literal[1, 3] | None = option(None, "Channels.")
+    clip: float | None = option(None, "Clip.", above=0)
     augment: Inner = group(Inner, "Changes.")
 
 
@@ -49,6 +51,8 @@ CHANGED = {
     "limit": 2.0,
     "sizes": [3, 4],
     "extra": {"filters": [8, 16], "activation": "relu"},
+    "channels": 3,
+    "clip": 0.5,
     "augment": {"rotation": 15.0, "flip": True},
 }
 WORDS = [
@@ -67,6 +71,10 @@ WORDS = [
     "[8, 16]",
     "--extra.activation",
     "relu",
+    "--channels",
+    "3",
+    "--clip",
+    ".5",
     "--augment.rotation",
     "15",
     "--augment.flip",
@@ -89,6 +97,20 @@ def test_the_command_line_goes_before_the_file():
     values, _ = parse_arguments(Outer, ["--augment.rotation", "1"])
     merged = from_dict(Outer, merge({"epochs": 7, "augment": {"rotation": 2, "flip": True}}, values))
     assert (merged.epochs, merged.augment) == (7, Inner(rotation=1.0, flip=True))
+
+
+def test_a_dash_in_the_file_is_an_underscore_everywhere():
+    assert merge({"some-rate": 1, "deep": {"a-b": 1}}, {"some_rate": 2}) == {"some_rate": 2, "deep": {"a-b": 1}}
+    with pytest.raises(UserError, match="rate_x is given twice"):
+        merge({"rate-x": 1, "rate_x": 1}, {})
+
+
+def test_the_last_word_about_a_mapping_counts():
+    for words, extra in (
+        (["--extra", "{a: 1}", "--extra.b", "2"], {"a": 1, "b": 2}),
+        (["--extra.b", "2", "--extra", "{a: 1}"], {"a": 1}),
+    ):
+        assert from_dict(Outer, parse_arguments(Outer, words)[0]).extra == extra
 
 
 @pytest.mark.parametrize(
@@ -116,6 +138,12 @@ def test_booleans(words, expected):
         (["--epochs", "0"], ["epochs", "at least 1", "0"]),
         (["--epochs", "1e400"], ["epochs"]),
         (["--rate", "nan"], ["rate", "nan"]),
+        (["--rate", "inf"], ["rate", "inf"]),
+        (["--clip", "0"], ["clip", "above 0", "0"]),
+        (["--channels", "2"], ["channels", "1 or 3", "2"]),
+        (["--channels", "true"], ["channels", "true"]),
+        (["--extra", "5", "--extra.filters", "3"], ["--extra.filters", "5", "mapping"]),
+        (["--extra.filters", "3", "--extra", "5"], ["extra", "mapping", "5"]),
         (["--augment.rotation", "200"], ["augment.rotation", "between 0 and 180", "200"]),
         (["--optimizer", "adm"], ["optimizer", "adam or sgd", "Did you mean 'adam'"]),
         (["--augment.flip=perhaps"], ["augment.flip", "true or false", "perhaps"]),
@@ -140,6 +168,10 @@ def test_wrong_words_are_named(words, parts):
         ("epochs: [1]", ["epochs", "int"]),
         ("data: null", ["data", "text"]),
         ("epochs: true", ["epochs", "int"]),
+        ("channels: true", ["channels", "1 or 3", "True"]),
+        ("channels: 3.0", ["channels", "1 or 3"]),
+        ("some-rate: 1\nsome_rate: 2", ["some_rate is given twice"]),
+        ("augment: {a-b: 1, a_b: 2}", ["augment.a_b is given twice"]),
         ("- 1\n- 2", ["option: value", "list"]),
         ("a: [", ["not valid YAML", "line"]),
     ],

@@ -7,12 +7,14 @@ import pytest
 import tensorflow as tf
 
 from applications.core.augmentation import NUM_DRAWS, ImageAugmentation, augment_geometry, augment_intensity
+from applications.core.errors import UserError
 from applications.core.pipeline import (
     Place,
     Samples,
     balanced_weights,
     evaluation_batches,
     image_reader,
+    shared_sizes,
     training_batches,
 )
 from applications.datasets.store import ImageStore
@@ -62,6 +64,24 @@ def test_a_split_smaller_than_a_batch_is_used():
 def test_evaluation_keeps_the_order():
     batches = evaluation_batches(Samples(10, lambda index, draws: (index, index)), 4)
     assert [list(x.numpy()) for x, _ in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+@pytest.mark.parametrize("replicas", [2, 3, 4])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_devices_share_all_samples_and_none_has_nothing_to_do(replicas, steps):
+    batch_size = steps * replicas
+    for size in range(2 * replicas, 7 * batch_size):
+        sizes = np.array(shared_sizes(size, batch_size, replicas)).reshape(-1, replicas)
+        assert sizes.sum() == size
+        assert sizes.min() >= 1
+        assert len(set(sizes[0])) == 1, "Keras learns the shapes from the first step"
+        assert sizes.sum(axis=1).max() < batch_size + replicas
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_too_few_samples_for_the_devices_are_refused(size):
+    with pytest.raises(UserError, match=f"{size} samples cannot be shared by 2 devices; use --strategy single"):
+        shared_sizes(size, 8, 2)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])

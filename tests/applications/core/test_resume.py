@@ -14,6 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from applications.core.checkpoint import CheckpointFolder
+from tests.applications.core.conftest import SMALL_DIGITS
+
 KILLED = Path(__file__).with_name("killed_training.py")
 # Dropout, batch norm, a plateau with warm-up, early stopping and augmentation: everything that has a memory.
 WORDS = (
@@ -163,3 +166,107 @@ def test_a_signal_saves_and_leaves(tmp_path, number, status):
     state = state_of(run)
     assert state["epoch"] >= 1
     assert state["step_in_epoch"] < STEPS_PER_EPOCH
+
+
+def with_signal(monkeypatch, step: int) -> None:
+    """Makes trainings of this process send themselves SIGTERM in a step, counted from the beginning of a training."""
+    import keras
+
+    from applications.core import training
+
+    original = training.Fit._callbacks
+
+    class Sender(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch >= step - 1:
+                signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(training.Fit, "_callbacks", lambda self, run: {"sender": Sender(), **original(self, run)})
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_a_signal_in_the_last_batch_of_an_epoch_waits_for_its_validation(kerazoo, tmp_path, together):
+    words = (*SMALL_DIGITS, "--steps-per-execution", together)  # 19 steps: three at once end behind the epoch
+    with pytest.MonkeyPatch.context() as patched:
+        with_signal(patched, 19)
+        answer = kerazoo("train", "image-classification", *words, "--out", tmp_path, "--name", "r")
+    assert answer.status == 143, answer.err
+    run = tmp_path / "image-classification" / "r"
+    assert (state_of(run)["epoch"], state_of(run)["step_in_epoch"]) == (1, 0)
+    answer = kerazoo("resume", run)
+    assert answer.status == 0, answer.err
+    assert len((run / "history.csv").read_text().splitlines()) == 3
+
+
+def test_a_signal_during_the_evaluation_leaves_and_resume_only_evaluates(kerazoo, tmp_path, monkeypatch):
+    from applications.image_classification import ImageClassification
+
+    def interrupted(self, datasets):
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ImageClassification, "baseline", interrupted)
+        words = (*SMALL_DIGITS, "--epochs", "1", "--out", tmp_path, "--name", "r")
+        answer = kerazoo("train", "image-classification", *words)
+    run = tmp_path / "image-classification" / "r"
+    assert answer.status == 143, answer.err
+    assert f"kerazoo resume {run}" in answer.err
+    assert json.loads((run / "status.json").read_text())["status"] == "interrupted"
+    saved = state_of(run)
+    assert kerazoo("resume", run).status == 0
+    assert state_of(run) == saved
+    assert json.loads((run / "metrics.json").read_text())["epochs"] == 1
+
+
+def test_a_checkpoint_moved_aside_by_a_killed_process_is_found_again(tmp_path, monkeypatch):
+    folder = CheckpointFolder(tmp_path / "checkpoints")
+    folder.save(7, {"a": np.zeros(2)}, None, {"number": 1})
+    real = os.rename
+
+    def killed(source, target):
+        if Path(target).name == "0000000007":  # the old one is aside, the new one not yet in its place
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        folder.save(7, {"a": np.ones(2)}, None, {"number": 2})
+    monkeypatch.undo()
+    assert folder.saved() == []
+    arrays, _, state, number = folder.load()
+    assert (arrays["a"].tolist(), state, number) == ([0, 0], {"number": 1}, 7)
+    folder.save(7, {"a": np.ones(2)}, None, {"number": 2})
+    assert folder.load()[2] == {"number": 2}
+    assert [path.name for path in folder.path.iterdir()] == ["0000000007"]
+
+
+@pytest.mark.parametrize("name", ["variables.npz", "state.json"])
+def test_half_a_checkpoint_is_none(tmp_path, name):
+    folder = CheckpointFolder(tmp_path)
+    for step in (1, 2):
+        folder.save(step, {"a": np.full(2, step)}, None, {"step": step})
+    (tmp_path / "0000000002" / name).unlink()
+    assert folder.load()[3] == 1
+
+
+def test_what_a_resume_may_change(kerazoo, tmp_path):
+    with pytest.MonkeyPatch.context() as patched:
+        with_signal(patched, 5)
+        words = (*SMALL_DIGITS, "--early-stopping.patience", "0", "--out", tmp_path, "--name", "r")
+        assert kerazoo("train", "image-classification", *words).status == 143
+    run = tmp_path / "image-classification" / "r"
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("batch_size: 64", "batch_size: 32"))
+    answer = kerazoo("resume", run)
+    assert answer.status == 2
+    assert "batches of 64, received 32" in answer.err
+    # A callback that was not there before begins without a memory.
+    (run / "config.yaml").write_text(config.replace("patience: 0", "patience: 3"))
+    answer = kerazoo("resume", run)
+    assert answer.status == 0, answer.err
+    # At the end of an epoch other batches are allowed, and their checkpoints still follow the ones before.
+    config = config.replace("batch_size: 64", "batch_size: 256").replace("epochs: 2", "epochs: 3")
+    (run / "config.yaml").write_text(config)
+    (run / "status.json").write_text('{"status": "interrupted"}')
+    assert kerazoo("resume", run).status == 0
+    assert state_of(run)["epoch"] == 3

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +59,15 @@ def test_optimizers_lower_a_loss_and_obey_their_options(name):
     for _ in range(20):
         optimizer.apply([variable * 2.0], [variable])
     assert np.abs(np.asarray(variable.value)).max() < 4.0
+
+
+@pytest.mark.parametrize(
+    ("name", "decay", "expected"),
+    [("adamw", None, 0.004), ("adamw", 0.0, 0.0), ("adam", None, None), ("adam", 0.0, None)],
+)
+def test_no_weight_decay_is_none(name, decay, expected):
+    options = optimization.OptimizerOptions(weight_decay=decay)
+    assert optimization.make_optimizer(name, 0.1, options).weight_decay == expected
 
 
 def test_biases_and_norm_gains_are_spared_from_weight_decay():
@@ -183,6 +193,16 @@ def test_max_time_ends_the_training_and_still_reports(kerazoo, tmp_path):
     assert (run / "report.html").exists()
 
 
+def test_folds_share_the_time(kerazoo, tmp_path):
+    words = (*SMALL_DIGITS, "--epochs", "10000", "--k-folds", "2", "--max-time", "3s", "--early-stopping.patience", "0")
+    run, metrics, _ = train(kerazoo, tmp_path, "image-classification", *words)
+    spent = [json.loads((run / "folds" / f"fold-{i}" / "metrics.json").read_text()) for i in (1, 2)]
+    assert [fold["stopped_by"] for fold in spent] == ["max-time"] * 2
+    assert 1 < spent[0]["training_seconds"] < 3, "the first fold must leave half of the time to the second"
+    assert metrics["training_seconds_of_all_folds"] == pytest.approx(sum(f["training_seconds"] for f in spent))
+    assert metrics["training_seconds"] == spent[metrics["best_fold"] - 1]["training_seconds"]
+
+
 def test_fast_dev_run_touches_everything(kerazoo, tmp_path):
     run, metrics, _ = train(kerazoo, tmp_path, "image-classification", "--model", "resnet20", "--fast-dev-run")
     assert metrics["epochs"] == 1
@@ -261,6 +281,7 @@ def test_k_folds_report_mean_and_spread_and_leave_the_test_split_alone(kerazoo, 
     assert metrics["best_fold"] == 1 + int(np.argmin([row["val_loss"] for row in metrics["folds"]]))
     sizes = [json.loads((run / "folds" / f"fold-{i}" / "data.json").read_text())["splits"] for i in (1, 2, 3)]
     whole = json.loads((run / "data.json").read_text())["splits"]
+    assert whole == sizes[metrics["best_fold"] - 1], "the report is about the best fold"
     assert {size["test"] for size in sizes} == {whole["test"]}
     assert sum(size["val"] for size in sizes) == whole["train"] + whole["val"]
     assert (run / "model.keras").exists()
@@ -335,6 +356,45 @@ def test_mirrored_training_on_two_devices_learns_as_one_does(kerazoo, tmp_path):
         assert two["val_loss"] == pytest.approx(one["val_loss"], rel=2e-2)
 
 
+def test_batch_statistics_of_two_devices_survive_a_resume(tmp_path):
+    # 60 images leave 9 for validation: less than a batch, and an odd number.
+    for name in ("a", "b"):
+        for number in range(30):
+            pixels = np.random.default_rng(number).integers(0, 255, (8, 8)).astype(np.uint8)
+            save_image(tmp_path / "data" / name / f"{number}.png", pixels)
+    words = (*SMALL_DIGITS, "--data", tmp_path / "data", "--batch-size", "10", "--deterministic", "--no-tensorboard")
+    words = (*words, "--strategy", "mirrored")
+    script = Path(__file__).with_name("mirrored_training.py")
+    process = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "runs"), *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert process.returncode == 0, process.stderr
+    assert "63 samples cannot be divided equally over 2 devices; 62 or 64 can" in process.stderr
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_plateau_warms_up_over_batches(accumulation):
+    import keras
+
+    from applications.core.callbacks import Plateau
+
+    options = optimization.OptimizerOptions(accumulation_steps=accumulation)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(optimizer=optimization.make_optimizer("sgd", 0.1, options), loss="mse")
+    rates = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: rates.append(float(model.optimizer.learning_rate))
+    )
+    plateau = Plateau(monitor="loss", mode="min", warmup_batches=4)
+    model.fit(np.ones((6, 1)), np.ones((6, 1)), batch_size=1, verbose=0, callbacks=[plateau, watch])
+    expected = {1: [0.025, 0.05, 0.075, 0.1, 0.1, 0.1], 2: [0.05, 0.05, 0.1, 0.1, 0.1, 0.1]}
+    assert rates == pytest.approx(expected[accumulation])
+
+
 def test_two_runs_with_one_seed_are_equal_and_another_seed_differs(kerazoo, tmp_path, digits_run):
     words = (*SMALL_DIGITS, "--seed", "1")
     run, _, _ = train(kerazoo, tmp_path, "image-classification", *words)
@@ -365,3 +425,19 @@ def test_running_means_count_every_batch_once(kerazoo, tmp_path):
     run, _, _ = train(kerazoo, tmp_path, "image-classification", *words)
     row = rows(run)[0]
     assert row["loss"] == pytest.approx(row["val_loss"], rel=0.1)
+
+
+def test_the_line_of_an_epoch_is_never_broken():
+    import io
+
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    from applications.core.callbacks import Progress
+
+    progress = Progress(3, 10, print)
+    out = io.StringIO()
+    progress._bar = Bar(console=Console(file=out, width=40))
+    progress.on_epoch_end(0, {f"a_rather_long_metric_{i}": 0.5 for i in range(4)} | {"[red]": 1.0})
+    assert [line.count("0.5") for line in out.getvalue().splitlines()] == [4]
+    assert "[red] 1" in out.getvalue()

@@ -208,7 +208,7 @@ def damage(root):
 
 def test_bad_files_are_named(root):
     damage(root)
-    with pytest.raises(UserError, match=r"(cat 3|dog 1)\.png.*repair or remove it.*on_bad_file='skip'") as caught:
+    with pytest.raises(UserError, match=r"(cat 3|dog 1)\.png.*repair or remove it.*--on-bad-file skip") as caught:
         load_classification(str(root))
     assert "\n" not in str(caught.value)
 

@@ -64,6 +64,29 @@ def test_segmentation_has_groups_too(tmp_path):
         assert sum(str(group) in data.groups[indices] for indices in data.split.values()) == 1
 
 
+@pytest.mark.parametrize("given", [("train",), ("train", "val"), ("train", "test")])
+def test_groups_are_whole_where_the_folders_are_split_already(tmp_path, given):
+    rows = []
+    for number, split in enumerate(given):
+        for kind in "ab":
+            rows += [(f"{split}/{kind}/{p}_{i}.png", f"p{number}.{p}") for p in range(6) for i in range(3)]
+    images(tmp_path, [name for name, _ in rows])
+    (tmp_path / "groups.csv").write_text("\n".join(",".join(row) for row in rows))
+    data = load_classification(str(tmp_path))
+    parts = [set(data.groups[indices]) for indices in data.split.values()]
+    assert len(parts) == 3
+    assert all(parts)
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 6 * len(given)
+
+
+def test_a_group_in_two_folders_is_refused(tmp_path):
+    names = [f"{split}/{kind}/{i}.png" for split in ("train", "test") for kind in "ab" for i in range(4)]
+    images(tmp_path, names)
+    (tmp_path / "groups.csv").write_text("\n".join(f"{name},{name[-5]}" for name in names))
+    with pytest.raises(UserError, match="Group '0' lies in train and in test"):
+        load_classification(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [

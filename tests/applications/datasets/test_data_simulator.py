@@ -105,3 +105,11 @@ def test_too_many_nuclei_are_refused():
 def test_bad_parameters(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be at least"):
         NucleiParameters(**wrong)
+
+
+def test_making_the_nuclei_builder_says_nothing(tmp_path, caplog, capfd):
+    caplog.set_level("WARNING", logger="absl")
+    from applications.datasets import load_segmentation
+
+    load_segmentation("nuclei", data_dir=str(tmp_path), options={"images": 3, "size": 64, "num_nuclei": 2})
+    assert "custom data configuration" not in caplog.text + capfd.readouterr().err
