@@ -49,6 +49,7 @@ class ImageClassification(Application):
     data: str = option("digits", "`digits`, `tfds:NAME`, or a folder with one folder per class.")
     model: str = option("resnet20", "Image classifier of the catalogue, or `mlp` or `perceptron`.")
     epochs: int = option(40, "Passes over the training data.", minimum=1)
+    learning_rate: float = option(3e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
     image_size: tuple[int, ...] | None = option(
         None,

@@ -19,9 +19,9 @@ NUM_DRAWS = 9
 class ImageAugmentation:
     """Random changes made to training images; every one of them can be switched off with 0 or false."""
 
-    rotation: float = option(10.0, "Largest rotation in degrees, either way.", minimum=0, maximum=180)
-    shift: float = option(0.08, "Largest shift as a fraction of the image's size.", minimum=0, maximum=1)
-    zoom: float = option(0.1, "Largest relative change of size.", minimum=0, maximum=0.9)
+    rotation: float = option(15.0, "Largest rotation in degrees, either way.", minimum=0, maximum=180)
+    shift: float = option(0.12, "Largest shift as a fraction of the image's size.", minimum=0, maximum=1)
+    zoom: float = option(0.2, "Largest relative change of size.", minimum=0, maximum=0.9)
     horizontal_flip: bool = option(False, "Mirror left and right in half of the cases.")
     vertical_flip: bool = option(False, "Mirror top and bottom in half of the cases.")
     quarter_turns: bool = option(False, "Turn by 0, 90, 180 or 270 degrees (square images).")
