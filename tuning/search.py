@@ -1,0 +1,540 @@
+"""A search from its settings to its answer: trials, best configuration, report."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import os
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from applications.core.application import seconds
+from applications.core.config import read_yaml, to_dict
+from applications.core.errors import UserError
+from applications.core.run_directory import RunDirectory, write_atomically
+from tuning import spaces
+
+if TYPE_CHECKING:
+    from applications.core.application import Application
+    from tuning.oracles import Oracle
+
+ALGORITHMS = ("grid", "random", "bayesian", "hyperband")
+LARGER_IS_BETTER = ("accuracy", "auc", "iou", "dice", "f1", "precision", "recall", "r2", "psnr", "ssim")
+SMALLER_IS_BETTER = ("loss", "error", "mse", "mae", "rmse", "crossentropy", "perplexity")
+LOST_AFTER = 60.0  # seconds of silence after which a worker counts as lost
+HOPELESS = 5  # failed trials at the beginning after which nothing seems to work
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to search.
+
+    Attributes:
+        algorithm: One of `ALGORITHMS`.
+        trials: Largest number of trials; Hyperband has a number of its own.
+        objective: `name`, or `name:min` or `name:max`; None takes what the application watches.
+        executions: Trainings per trial; their mean counts.
+        workers: Trials at the same time on this machine.
+        budget: Longest search, such as "30m".
+        prune: Whether trials behind the median of the others end early.
+        retrain: Whether the winner is trained on training and validation data and evaluated on the test data.
+        name: Name of the search; None makes one from the settings, so that the same command goes on.
+        chief: "HOST:PORT" where several machines search together.
+        worker_id: Name of this process there; "chief" keeps the trials, all others do them.
+        wait: Seconds a worker looks for its chief, and the chief waits for a first worker.
+    """
+
+    algorithm: str = "random"
+    trials: int = 20
+    objective: str | None = None
+    executions: int = 1
+    workers: int = 1
+    budget: str | None = None
+    prune: bool = True
+    retrain: bool = False
+    name: str | None = None
+    chief: str | None = None
+    worker_id: str | None = None
+    wait: float = 600.0
+
+    def check(self) -> None:
+        """Refuses values that cannot work."""
+        if self.algorithm not in ALGORITHMS:
+            from applications.core.errors import nearest
+
+            raise UserError(
+                f"--search: expected {', '.join(ALGORITHMS)}, received {self.algorithm!r}."
+                f"{nearest(self.algorithm, ALGORITHMS)}"
+            )
+        for name in ("trials", "executions", "workers"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}: expected a whole number of at least 1, received {getattr(self, name)}.")
+        if self.budget is not None:
+            seconds(self.budget)
+        if (self.chief is None) != (self.worker_id is None):
+            raise UserError("--chief HOST:PORT and --worker-id ID belong together; the chief's own id is `chief`.")
+
+
+@dataclass
+class Search:
+    """What a search found.
+
+    Attributes:
+        folder: Its directory.
+        objective: Name of the metric and "min" or "max".
+        rows: One mapping per trial, in the order of their numbers: number, status, score, values, ...
+        application: The configuration of the best trial; None where no trial succeeded.
+    """
+
+    folder: Path
+    objective: tuple[str, str]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    application: Application | None = None
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """Returns the row of the best trial."""
+        done = [row for row in self.rows if row["status"] == "COMPLETED"]
+        if not done:
+            return None
+        pick = max if self.objective[1] == "max" else min
+        return pick(done, key=lambda row: row["score"])
+
+
+Show = Callable[[str], None]
+
+
+def say(line: str) -> None:
+    """Prints a line at once."""
+    print(line, flush=True)
+
+
+def search(
+    application: Application,
+    space: spaces.SearchSpace | None = None,
+    *,
+    settings: Settings | None = None,
+    show: Show = say,
+    fixed: tuple[str, ...] = (),
+    **options: Any,
+) -> Search:
+    """Searches for good values of an application's options.
+
+    Args:
+        application: The configuration the trials start from.
+        space: Dotted options and their ranges; None takes the application's own.
+        settings: How to search; or give its fields as keywords (`algorithm="bayesian", trials=30`).
+        show: Prints one line.
+        fixed: Options that are not searched although the application's own space has them.
+        **options: Fields of `Settings`.
+
+    Returns:
+        The finished search.
+
+    Raises:
+        UserError: The space, the settings or every trial cannot work.
+
+    Example:
+        >>> from applications.core.search_space import Real
+        >>> found = search(ImageClassification(epochs=5), {"learning_rate": Real(1e-4, 1e-1, log=True)}, trials=10)
+        >>> found.best["values"]
+    """
+    settings = settings or Settings(**options)
+    settings.check()
+    application.check()
+    ranges = spaces.space_of(application, given=space, fixed=fixed)
+    return Job(application, ranges, settings, show).run()
+
+
+class Job:
+    """One process's work on a search.
+
+    Args:
+        application: The configuration the trials start from.
+        space: The checked search space.
+        settings: How to search.
+        show: Prints one line.
+    """
+
+    def __init__(self, application: Application, space: spaces.SearchSpace, settings: Settings, show: Show = say):
+        from applications.core.training import with_absolute_paths
+
+        self.application = with_absolute_paths(application)
+        self.space = space
+        self.settings = settings
+        self.show = show
+        self.objective = objective_of(application, settings.objective)
+        self.description = self._description()
+        name = settings.name or f"{application.task}-{settings.algorithm}-{self._hash()}"
+        self.folder = Path(application.out) / "tuning" / name
+
+    def _description(self) -> dict[str, Any]:
+        """Returns what makes this search this search; more trials, workers or time leave it the same."""
+        base = to_dict(self.application)
+        for name in ("out", "name", "max_time", "tensorboard"):
+            base.pop(name, None)
+        return {
+            "task": self.application.task,
+            "search": self.settings.algorithm,
+            "objective": ":".join(self.objective),
+            "executions_per_trial": self.settings.executions,
+            "prune": self.settings.prune,
+            "space": spaces.plain(self.space),
+            "application": base,
+        }
+
+    def _hash(self) -> str:
+        return hashlib.sha256(json.dumps(self.description, sort_keys=True).encode()).hexdigest()[:8]
+
+    # The work -------------------------------------------------------------------------------------------------------
+
+    def run(self) -> Search:
+        """Does the search, or what is left of it."""
+        self._announce()
+        if self.settings.chief is not None and self.settings.worker_id != "chief":
+            return self._work_for_a_chief()
+        self._check_folder()
+        run = RunDirectory(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with run.lock():
+            if not (self.folder / "search.yaml").exists():
+                import yaml
+
+                run.write_text("search.yaml", yaml.safe_dump(self.description, sort_keys=False, allow_unicode=True))
+            self.show(f"search directory: {self.folder}")
+            oracle = self._oracle()
+            oracle.reload()
+            if oracle.trials:
+                self.show(f"going on: {len(oracle.ended())} of {len(oracle.trials)} trials have ended")
+            try:
+                if self.settings.chief is not None:
+                    self._serve(oracle)
+                else:
+                    self._work(oracle)
+            finally:
+                found = self.answer(oracle)
+            if self.settings.retrain and found.application is not None:
+                from tuning.retrain import retrain
+
+                retrain(found, self.show)
+        return found
+
+    def _announce(self) -> None:
+        self.show(f"search: {self.settings.algorithm}, objective {':'.join(self.objective)}")
+        for line in spaces.lines(self.space):
+            self.show(line)
+        points = spaces.size(self.space)
+        self.show(f"grid: {points} points" + ("" if spaces.finite(self.space) else " (real numbers at a few values each)"))
+        if self.settings.algorithm == "grid" and points > self.settings.trials:
+            raise UserError(
+                f"The grid has {points} points, more than --trials {self.settings.trials}: allow --trials {points}, give "
+                "fewer values, or use --search random."
+            )
+        if self.settings.algorithm == "hyperband":
+            from tuning.oracles import hyperband_brackets
+
+            rounds = [entry for bracket in hyperband_brackets(self.application.epochs) for entry in bracket]
+            self.show(
+                f"hyperband: {sum(count for count, _ in rounds)} trials in rounds of "
+                f"{', '.join(f'{count} x {epochs} epochs' for count, epochs in rounds)}"
+            )
+
+    def _check_folder(self) -> None:
+        file = self.folder / "search.yaml"
+        if not file.exists():
+            return
+        known = read_yaml(file)
+        mine = json.loads(json.dumps(self.description))
+        if known != mine:
+            raise UserError(
+                f"'{self.folder}' is another search ({'; '.join(differences(known, mine))}): give this one another --name, "
+                "or go on with the old settings."
+            )
+
+    def _oracle(self) -> Oracle:
+        from tuning.oracles import make_oracle
+
+        oracle = make_oracle(
+            self.settings.algorithm,
+            self.space,
+            self.objective,
+            trials=self.settings.trials,
+            epochs=self.application.epochs,
+            seed=self.application.seed,
+        )
+        oracle._set_project_dir(str(self.folder.parent), self.folder.name)
+        return oracle
+
+    def _training(self) -> Any:
+        """Reads the data and imports what trials need, once for all of them."""
+        from applications.core.quiet import import_tensorflow
+        from applications.core.training import reading_progress
+        from tuning.trial import Training
+
+        import_tensorflow()
+        import applications.core.callbacks
+        import applications.core.optimization
+        import applications.core.pipeline
+        import applications.core.strategy
+        import tuning.pruning  # noqa: F401
+
+        datasets = self.application.datasets(progress=reading_progress())
+        self.show(f"data: {datasets.description}")
+        for warning in datasets.warnings:
+            self.show(f"warning: {warning}")
+        training = Training(
+            self.application.replace(tensorboard=False),
+            datasets,
+            self.space,
+            self.objective,
+            executions=self.settings.executions,
+            prune=self.settings.prune,
+        )
+        gc.collect()
+        gc.freeze()  # children would otherwise copy every page the collector touches
+        return training
+
+    def _work(self, oracle: Any, name: str = "worker") -> None:
+        from tuning.tuner import Tuner
+
+        if isinstance(getattr(oracle, "trials", None), dict) and oracle.complete():
+            return
+        limit = seconds(self.settings.budget)
+        Tuner(
+            oracle,
+            self._training(),
+            self.folder,
+            workers=self.settings.workers,
+            name=name,
+            deadline=None if limit is None else time.monotonic() + limit,
+            on_end=self._progress(oracle),
+        ).search()
+
+    def _progress(self, oracle: Any) -> Callable[[dict[str, Any]], None]:
+        counts = {"done": 0, "failed": 0}
+        began = time.monotonic()
+        total = planned_trials(self.settings, self.application.epochs, self.space)
+        known = len(oracle.ended()) if hasattr(oracle, "ended") else 0
+        name, mode = self.objective
+        best: list[float] = []
+
+        def show(result: dict[str, Any]) -> None:
+            values = "  ".join(f"{k}={_short(v)}" for k, v in result["values"].items() if not k.startswith("tuner/"))
+            if result["status"] != "COMPLETED":
+                counts["failed"] += 1
+                self.show(f"trial {result['number']}  {result['status'].lower()}: {result['reason']}  ({values})")
+                if counts["failed"] >= HOPELESS and not counts["done"] and not known:
+                    raise UserError(
+                        f"The first {HOPELESS} trials all failed, the last one because {result['reason']}; see "
+                        f"'{self.folder}'."
+                    )
+                return
+            counts["done"] += 1
+            score = result["metrics"][name]
+            best[:] = [(max if mode == "max" else min)([*best, score])]
+            ended = counts["done"] + counts["failed"]
+            left = (time.monotonic() - began) / ended * max(total - known - ended, 0)
+            self.show(
+                f"trial {result['number']}  {name} {score:.4g} (best {best[0]:.4g})  {result['seconds']:.1f} s  "
+                f"{known + ended}/{total}, {left:.0f} s left  {values}"
+            )
+
+        return show
+
+    # Several machines -----------------------------------------------------------------------------------------------
+
+    def _serve(self, oracle: Oracle) -> None:
+        """Keeps the trials for workers that ask over gRPC, until the search is complete."""
+        from tuning.tuner import Tuner
+
+        host, port = set_environment(self.settings)
+        if host not in ("127.0.0.1", "localhost", "::1"):
+            self.show(f"warning: anybody who can reach {host}:{port} can take part; gRPC here has no password.")
+        tuner = Tuner(oracle, lambda order: {}, self.folder)
+        server = threading.Thread(target=lambda: super(Tuner, tuner).search(), daemon=True)
+        server.start()
+        limit = seconds(self.settings.budget)
+        began = heard = told = time.monotonic()
+        while not oracle.complete():
+            time.sleep(0.5)
+            now = time.monotonic()
+            if not server.is_alive():
+                raise UserError(f"--chief {self.settings.chief}: the address cannot be used; is the port taken?")
+            for number in oracle.release_silent(LOST_AFTER):
+                self.show(f"trial {number}: its worker is lost; the trial goes back to the queue")
+            if oracle.ongoing_trials:
+                heard = now
+            if now - told > 30 and not oracle.ongoing_trials:
+                told = now
+                self.show(f"waiting for workers at {host}:{port} for {now - heard:.0f} s of at most {self.settings.wait:.0f}")
+            if now - heard > self.settings.wait:
+                raise UserError(
+                    f"No worker has asked the chief at {host}:{port} for a trial for {now - heard:.0f} s: start one with "
+                    f"the same command and --worker-id worker-1; the search goes on where it is."
+                )
+            if limit is not None and now - began > limit:
+                return
+        time.sleep(2)  # workers ask once more, and hear that there is nothing left
+
+    def _work_for_a_chief(self) -> Search:
+        host, port = set_environment(self.settings)
+        wait_for(host, port, self.settings.wait, self.show)
+        self._work(self._oracle(), name=str(self.settings.worker_id))
+        return Search(self.folder, self.objective)
+
+    # The answer -----------------------------------------------------------------------------------------------------
+
+    def answer(self, oracle: Oracle) -> Search:
+        """Writes `trials.csv`, `best.yaml` and `report.html` from what there is."""
+        from tuning.report import write_report, write_table
+
+        found = Search(self.folder, self.objective, rows=rows_of(oracle, self.folder))
+        write_table(found)
+        if found.best is not None:
+            from applications.core.config import from_dict, merge
+            from applications.core.training import yaml_of
+
+            chosen = spaces.options(self.space, found.best["values"])
+            values = merge(to_dict(self.application), chosen)
+            found.application = from_dict(type(self.application), values)
+            write_atomically(self.folder / "best.yaml", yaml_of(found.application.replace(name=None)))
+        write_report(found, self.space, self.description)
+        self._tell(found)
+        return found
+
+    def _tell(self, found: Search) -> None:
+        states = [row["status"] for row in found.rows]
+        self.show(
+            f"{states.count('COMPLETED')} trials finished, {states.count('FAILED')} failed"
+            + (f", {len(states) - states.count('COMPLETED') - states.count('FAILED')} not ended" if states else "")
+        )
+        if found.best is None:
+            return
+        best = found.best
+        spread = f" +- {best['spread']:.2g}" if best.get("spread") is not None else ""
+        self.show(f"best: trial {best['number']} with {found.objective[0]} {best['score']:.4g}{spread}")
+        for name, value in best["values"].items():
+            self.show(f"  {name}: {_short(value)}")
+        self.show(f"report: {found.folder / 'report.html'}")
+        self.show(f"next:   kerazoo train {self.application.task} --config {found.folder / 'best.yaml'}")
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def objective_of(application: Application, text: str | None) -> tuple[str, str]:
+    """Reads an objective such as `val_accuracy:max`; without a direction, the usual one of such a metric.
+
+    Raises:
+        UserError: The direction is missing and cannot be known, or is neither "min" nor "max".
+    """
+    if text is None:
+        return application.monitor
+    name, colon, mode = text.partition(":")
+    if colon and mode not in ("min", "max"):
+        raise UserError(f"--objective: expected NAME:min or NAME:max, received {text!r}.")
+    if colon:
+        return name, mode
+    for mode, words in (("min", SMALLER_IS_BETTER), ("max", LARGER_IS_BETTER)):
+        if any(word in name for word in words):
+            return name, mode
+    raise UserError(f"--objective {name}: add :min or :max, to say whether small or large values are good.")
+
+
+def planned_trials(settings: Settings, epochs: int, space: spaces.SearchSpace) -> int:
+    """Returns how many trials the whole search has."""
+    if settings.algorithm == "hyperband":
+        from tuning.oracles import hyperband_brackets
+
+        return sum(count for bracket in hyperband_brackets(epochs) for count, _ in bracket)
+    points = spaces.size(space)
+    if settings.algorithm == "grid":
+        return points
+    return min(settings.trials, points) if spaces.finite(space) else settings.trials
+
+
+def differences(known: Any, mine: Any, path: str = "") -> list[str]:
+    """Returns what differs between two settings, one phrase each."""
+    if isinstance(known, dict) and isinstance(mine, dict):
+        return [
+            phrase
+            for key in dict.fromkeys([*known, *mine])
+            for phrase in differences(known.get(key), mine.get(key), f"{path}.{key}".lstrip("."))
+        ]
+    return [] if known == mine else [f"{path} was {known!r}, now {mine!r}"]
+
+
+def rows_of(oracle: Oracle, folder: Path) -> list[dict[str, Any]]:
+    """Returns one row per trial: what the oracle knows and what the trial itself wrote down."""
+    from tuning.oracles import own_values
+
+    rows = []
+    for number, trial in sorted(oracle.trials.items()):
+        result = RunDirectory(folder / f"trial_{number}").read_json("result.json", {})
+        rows.append(
+            {
+                "number": number,
+                "status": trial.status,
+                "score": None if trial.score is None else float(trial.score),
+                "spread": result.get("spread"),
+                "values": own_values(trial),
+                "epochs": result.get("epochs"),
+                "rung": trial.hyperparameters.values.get("tuner/epochs"),
+                "stopped_by": result.get("stopped_by", ""),
+                "began": result.get("began"),
+                "seconds": result.get("seconds"),
+                "worker": result.get("worker", ""),
+                "params": result.get("params"),
+                "reason": result.get("reason", "") if trial.status != "COMPLETED" else "",
+                "metrics": result.get("metrics", {}),
+            }
+        )
+    return rows
+
+
+def mean_seconds(rows: list[dict[str, Any]]) -> float:
+    """Returns the mean duration of the finished trials."""
+    return statistics.fmean([row["seconds"] for row in rows if row["seconds"]] or [0.0])
+
+
+def set_environment(settings: Settings) -> tuple[str, int]:
+    """Sets Keras Tuner's variables for a chief or a worker, and returns the chief's address."""
+    host, colon, port = str(settings.chief).rpartition(":")
+    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+        raise UserError(f"--chief: expected HOST:PORT such as 127.0.0.1:8000, received {settings.chief!r}.")
+    os.environ["KERASTUNER_ORACLE_IP"] = host
+    os.environ["KERASTUNER_ORACLE_PORT"] = port
+    os.environ["KERASTUNER_TUNER_ID"] = str(settings.worker_id)
+    return host, int(port)
+
+
+def wait_for(host: str, port: int, patience: float, show: Show) -> None:
+    """Waits until somebody listens at an address.
+
+    Raises:
+        UserError: Nobody does, after `patience` seconds.
+    """
+    began, told = time.monotonic(), 0.0
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=2).close()
+            return
+        except OSError as error:
+            spent = time.monotonic() - began
+            if spent > patience:
+                raise UserError(
+                    f"No chief answers at {host}:{port} after {spent:.0f} s ({error.strerror or error}): start it with the "
+                    "same command and --worker-id chief, or correct --chief."
+                ) from None
+            if not told or time.monotonic() - told > 15:
+                told = time.monotonic()
+                show(f"waiting for the chief at {host}:{port}, {patience - spent:.0f} s left")
+            time.sleep(0.5)
