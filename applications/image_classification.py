@@ -196,7 +196,21 @@ class ImageClassification(Application):
 
         return {
             **super().search_space(),
-            "model": Choice("resnet20", "cnn", "mlp"),
+            "model": Choice(
+                "resnet20",
+                "cnn",
+                "mlp",
+                children={
+                    "cnn": {
+                        "model_options.filters": Choice([16, 32], [16, 32, 64], [32, 64, 128]),
+                        "model_options.dropout_rate": Real(0.0, 0.5),
+                    },
+                    "mlp": {
+                        "model_options.hidden_units": Choice([128], [256, 128], [512, 256, 128]),
+                        "model_options.dropout_rate": Real(0.0, 0.5),
+                    },
+                },
+            ),
             "augment.rotation": Real(0.0, 30.0),
             "augment.shift": Real(0.0, 0.2),
         }

@@ -257,13 +257,15 @@ class SemanticSegmentation(Application):
         )
 
     def search_space(self) -> dict[str, Any]:
-        from applications.core.search_space import Choice, Integer
+        from applications.core.search_space import Choice, Integer, Real
 
         return {
             **super().search_space(),
             "batch_size": Choice(4, 8, 16),
             "model_options.filters": Choice(8, 16, 32),
             "model_options.depth": Integer(2, 4),
+            "model_options.dropout_rate": Real(0.0, 0.5),
+            "augment.brightness": Real(0.0, 0.2),
         }
 
 

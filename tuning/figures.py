@@ -26,7 +26,12 @@ def figures(found: Search, ranges: list[Dimension]) -> list[Figure]:
     if not done:
         return []
     drawn = [
-        Figure("progress", "Best value so far", _progress(found, done), "Each point is a trial, in the order of their ends."),
+        Figure(
+            "progress",
+            "Best value so far",
+            _progress(found, done),
+            "Each point is a trial, in the order of their ends.",
+        ),
     ]
     varied = _varied(ranges, done)
     if len(done) > 1 and varied:

@@ -22,8 +22,9 @@ def suggest(
     losses: list[float],
     running: list[dict[str, Any]],
     random: np.random.Generator,
+    greedy: bool = False,
 ) -> dict[str, Any] | None:
-    """Returns the untried values with the largest expected improvement.
+    """Returns the untried values with the largest expected improvement, or with the best expected score.
 
     Args:
         oracle: Knows the ranges, how values become vectors, and what has been tried.
@@ -31,6 +32,7 @@ def suggest(
         losses: Their scores, smaller is better.
         running: Values of trials without a score yet.
         random: Source of the candidates.
+        greedy: Whether to take the best expected score, which sharpens what has been found.
     """
     x = np.stack([oracle.encode(values) for values in known])
     y = transformed(np.array(losses))
@@ -54,7 +56,7 @@ def suggest(
         fresh = [(u, values) for u, values in zip(units, candidates, strict=True) if not oracle.tried(values)]
         if fresh:
             vectors = np.stack([oracle.encode(values) for _, values in fresh])
-            gains = expected_improvement(process, vectors, best)
+            gains = -process.predict(vectors) if greedy else expected_improvement(process, vectors, best)
             pool += [(float(gain), unit, values) for gain, (unit, values) in zip(gains, fresh, strict=True)]
         if not pool:
             return None
@@ -70,17 +72,11 @@ def _units(oracle: BayesianOracle, values: Mapping[str, Any]) -> np.ndarray:
 
 
 def transformed(losses: np.ndarray) -> np.ndarray:
-    """Returns the scores with mean 0 and spread 1, made as normal as a power transformation can."""
-    from sklearn.preprocessing import PowerTransformer
-
-    spread = losses.std()
-    if not spread > 0:
-        return np.zeros_like(losses)
-    scaled = np.clip((losses - np.median(losses)) / spread, -10, 10)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = PowerTransformer().fit_transform(scaled[:, None])[:, 0]
-    return found if np.isfinite(found).all() and found.std() > 0 else (losses - losses.mean()) / spread
+    """Returns the scores with mean 0 and spread 1; those of diverged trainings are cut, lest they flatten the rest."""
+    middle = float(np.median(losses))
+    cut = np.minimum(losses, middle + 3 * (middle - losses.min()))
+    spread = cut.std()
+    return (cut - cut.mean()) / spread if spread > 0 else np.zeros_like(cut)
 
 
 def fitted(x: np.ndarray, y: np.ndarray, random: np.random.Generator, kernel: Any = None) -> Any:
@@ -90,8 +86,8 @@ def fitted(x: np.ndarray, y: np.ndarray, random: np.random.Generator, kernel: An
 
     optimizer = "fmin_l_bfgs_b" if kernel is None else None
     if kernel is None:
-        lengths = Matern(np.full(x.shape[1], 0.5), (0.05, 20.0), nu=2.5)
-        kernel = ConstantKernel(1.0, (0.05, 20.0)) * lengths + WhiteKernel(1e-3, (1e-6, 0.3))
+        lengths = Matern(np.full(x.shape[1], 0.3), (0.05, 5.0), nu=2.5)
+        kernel = ConstantKernel(1.0, (0.1, 100.0)) * lengths + WhiteKernel(1e-4, (1e-6, 0.03))
     process = GaussianProcessRegressor(
         kernel, optimizer=optimizer, n_restarts_optimizer=2, random_state=int(random.integers(2**31))
     )

@@ -308,13 +308,13 @@ class BayesianOracle(Oracle):
     """A Gaussian process of the objective, and where it expects the largest improvement.
 
     Begins with a scrambled Sobol sequence. The process has a Matern 5/2 kernel with a length per coordinate and a noise
-    term; scores go through a power transformation first, so that a few diverged trainings do not flatten the rest.
+    term; scores far beyond the median are cut first, so that a few diverged trainings do not flatten the rest.
     Unordered choices take one coordinate per value. Failed trials count as bad as the worst, running ones as the
     process expects them.
 
     References:
         Snoek, Larochelle, Adams, "Practical Bayesian Optimization", arXiv:1206.2944 (2012).
-        Cowen-Rivers et al., "HEBO", arXiv:2012.03826 (2020): the transformation of the scores.
+        Jones, Schonlau, Welch, "Efficient Global Optimization of Expensive Black-Box Functions" (1998).
     """
 
     def propose(self, number: int) -> dict[str, Any] | None:
@@ -332,6 +332,7 @@ class BayesianOracle(Oracle):
             losses=losses + [max(losses)] * len(failed),
             running=[own_values(trial) for trial in self.trials.values() if trial.status not in ENDED],
             random=np.random.default_rng([self.search_seed, number]),
+            greedy=number % 4 == 3,
         )
         return values if values is not None else self.random(number)
 

@@ -22,7 +22,19 @@ def write_table(found: Search) -> Path:
     """Writes `trials.csv`: one row per trial, with its values and its metrics."""
     names = list(dict.fromkeys(name for row in found.rows for name in row["values"]))
     metrics = list(dict.fromkeys(name for row in found.rows for name in row["metrics"]))
-    fixed = ("number", "status", "score", "spread", "epochs", "stopped_by", "began", "seconds", "worker", "params", "reason")
+    fixed = (
+        "number",
+        "status",
+        "score",
+        "spread",
+        "epochs",
+        "stopped_by",
+        "began",
+        "seconds",
+        "worker",
+        "params",
+        "reason",
+    )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*fixed, *names, *(f"metric:{name}" for name in metrics)])
@@ -52,7 +64,9 @@ def write_report(found: Search, space: spaces.SearchSpace, description: dict[str
     pictures = []
     for figure in figures(found, spaces.dimensions(space)):
         write_atomically(found.folder / "figures" / f"{figure.name}.png", png(figure.figure))
-        pictures.append({"title": figure.title, "note": figure.note, "image": core._embedded(found.folder, figure.name)})
+        pictures.append(
+            {"title": figure.title, "note": figure.note, "image": core._embedded(found.folder, figure.name)}
+        )
     states = [row["status"] for row in found.rows]
     finished, failed = states.count("COMPLETED"), states.count("FAILED")
     content = {
@@ -103,7 +117,15 @@ def _tables(found: Search) -> list[dict[str, Any]]:
             "title": "Trials, the best first",
             "columns": ("trial", found.objective[0], "spread", "epochs", "ended by", "seconds", *names),
             "rows": [
-                [row["number"], row["score"], row["spread"], row["epochs"], row["stopped_by"], row["seconds"], *values(row)]
+                [
+                    row["number"],
+                    row["score"],
+                    row["spread"],
+                    row["epochs"],
+                    row["stopped_by"],
+                    row["seconds"],
+                    *values(row),
+                ]
                 for row in done
             ],
         },

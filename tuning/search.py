@@ -197,7 +197,7 @@ class Job:
 
     def run(self) -> Search:
         """Does the search, or what is left of it."""
-        self._announce()
+        self.announce()
         if self.settings.chief is not None and self.settings.worker_id != "chief":
             return self._work_for_a_chief()
         self._check_folder()
@@ -226,12 +226,15 @@ class Job:
                 retrain(found, self.show)
         return found
 
-    def _announce(self) -> None:
+    def announce(self) -> None:
+        """Says what will be searched; refuses a grid that is larger than allowed."""
         self.show(f"search: {self.settings.algorithm}, objective {':'.join(self.objective)}")
         for line in spaces.lines(self.space):
             self.show(line)
         points = spaces.size(self.space)
-        self.show(f"grid: {points} points" + ("" if spaces.finite(self.space) else " (real numbers at a few values each)"))
+        self.show(
+            f"grid: {points} points" + ("" if spaces.finite(self.space) else " (real numbers at a few values each)")
+        )
         if self.settings.algorithm == "grid" and points > self.settings.trials:
             raise UserError(
                 f"The grid has {points} points, more than --trials {self.settings.trials}: allow --trials {points}, give "
@@ -373,7 +376,9 @@ class Job:
                 heard = now
             if now - told > 30 and not oracle.ongoing_trials:
                 told = now
-                self.show(f"waiting for workers at {host}:{port} for {now - heard:.0f} s of at most {self.settings.wait:.0f}")
+                self.show(
+                    f"waiting for workers at {host}:{port} for {now - heard:.0f} s of at most {self.settings.wait:.0f}"
+                )
             if now - heard > self.settings.wait:
                 raise UserError(
                     f"No worker has asked the chief at {host}:{port} for a trial for {now - heard:.0f} s: start one with "
@@ -487,6 +492,7 @@ def rows_of(oracle: Oracle, folder: Path) -> list[dict[str, Any]]:
                 "spread": result.get("spread"),
                 "values": own_values(trial),
                 "epochs": result.get("epochs"),
+                "best_epoch": result.get("best_epoch"),
                 "rung": trial.hyperparameters.values.get("tuner/epochs"),
                 "stopped_by": result.get("stopped_by", ""),
                 "began": result.get("began"),

@@ -31,7 +31,19 @@ if TYPE_CHECKING:
 
 SearchSpace = Mapping[str, Space]
 # They belong to the search as a whole: all trials share the data, and the search has a seed and a place of its own.
-FIXED = ("data", "data_dir", "data_options", "channels", "split", "seed", "out", "name", "k_folds", "max_time", "epochs")
+FIXED = (
+    "data",
+    "data_dir",
+    "data_options",
+    "channels",
+    "split",
+    "seed",
+    "out",
+    "name",
+    "k_folds",
+    "max_time",
+    "epochs",
+)
 _CALL = re.compile(r"^\s*(log|real|int)\s*\((.*)\)\s*$")
 
 
@@ -57,6 +69,11 @@ class Dimension:
 def label(value: Any) -> str:
     """Returns the text that stands for a value of a choice in tables and files."""
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def below(range_: Choice, value: Any) -> SearchSpace:
+    """Returns the space that belongs to one value of a choice."""
+    return {label(known): nested for known, nested in range_.children.items()}.get(label(value), {})
 
 
 def dimensions(space: SearchSpace, condition: tuple[tuple[str, str], ...] = ()) -> list[Dimension]:
@@ -107,7 +124,7 @@ def size(space: SearchSpace) -> int:
     total = 1
     for range_ in space.values():
         if isinstance(range_, Choice):
-            total *= sum(size(range_.children.get(value, {})) for value in range_.values)
+            total *= sum(size(below(range_, value)) for value in range_.values)
         else:
             total *= len(points(range_))
     return total
@@ -167,7 +184,9 @@ def parse(path: str, content: Any) -> Space:
         return _checked(path, content)
     if isinstance(content, Mapping):
         children = {value: read_plain(nested or {}, f"{path}={label(value)}: ") for value, nested in content.items()}
-        return _checked(path, Choice(*children, children={value: nested for value, nested in children.items() if nested}))
+        return _checked(
+            path, Choice(*children, children={value: nested for value, nested in children.items() if nested})
+        )
     if isinstance(content, list | tuple):
         return _checked(path, Choice(*content))
     call = _CALL.match(str(content))
@@ -175,7 +194,9 @@ def parse(path: str, content: Any) -> Space:
         return _checked(path, Choice(*_literals(str(content))))
     kind, numbers = call[1], _numbers(path, str(content), call[2])
     if len(numbers) not in (2, 3):
-        raise UserError(f"{path}: expected {kind}(low, high) or {kind}(low, high, {_third(kind)}), received {content!r}.")
+        raise UserError(
+            f"{path}: expected {kind}(low, high) or {kind}(low, high, {_third(kind)}), received {content!r}."
+        )
     if kind == "int":
         if any(number != int(number) for number in numbers):
             raise UserError(f"{path}: int(...) takes whole numbers, received {content!r}; use real(...).")
@@ -214,7 +235,9 @@ def _checked(path: str, range_: Space) -> Space:
         return range_
     if not range_.low < range_.high:
         what = "empty" if range_.low == range_.high else "inverted"
-        raise UserError(f"{path}: the range from {range_.low:g} to {range_.high:g} is {what}; the first must be smaller.")
+        raise UserError(
+            f"{path}: the range from {range_.low:g} to {range_.high:g} is {what}; the first must be smaller."
+        )
     if isinstance(range_, Real) and not (math.isfinite(range_.low) and math.isfinite(range_.high)):
         raise UserError(f"{path}: the range must end at finite numbers, received {range_.low:g} to {range_.high:g}.")
     if isinstance(range_, Real) and range_.log and range_.low <= 0:
@@ -261,7 +284,7 @@ def plain(space: SearchSpace) -> dict[str, Any]:
             grid_points = f", {range_.points}" if range_.points != Real.points else ""
             found[path] = f"{'log' if range_.log else 'real'}({range_.low:g}, {range_.high:g}{grid_points})"
         elif range_.children:
-            found[path] = {value: plain(range_.children.get(value, {})) for value in range_.values}
+            found[path] = {value: plain(below(range_, value)) for value in range_.values}
         else:
             found[path] = list(range_.values)
     return found
@@ -290,7 +313,7 @@ def without(space: SearchSpace, path: str, value: Any) -> dict[str, Space]:
     for name, range_ in space.items():
         if name == path:
             if isinstance(range_, Choice):
-                rest |= range_.children.get(value, {})
+                rest |= below(range_, value)
         elif isinstance(range_, Choice) and range_.children:
             children = {known: without(nested, path, value) for known, nested in range_.children.items()}
             rest[name] = Choice(*range_.values, children=children)

@@ -70,13 +70,9 @@ class Training:
                 self._continue_from(order, folder, len(parts))
                 fit = session.first_fit if index == 0 else Fit(session, dataclasses.replace(self.datasets, split=split))
                 pruner = self._pruner(order) if alone and until is None else None
-                trained = fit.train(
-                    RunDirectory(folder),
-                    until=until,
-                    callbacks={"pruner": pruner} if pruner is not None else {},
-                    checkpoints=until is not None,
-                )
-                parts.append(self._part(trained, fit, pruner))
+                fit.extra_callbacks = {} if pruner is None else {"pruner": pruner}
+                fit.keeps_checkpoints, fit.until = until is not None, until
+                parts.append(self._part(fit.train(RunDirectory(folder)), fit, pruner))
         return self._result(parts)
 
     def _continue_from(self, order: Order, folder: Path, part: int) -> None:

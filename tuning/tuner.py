@@ -233,7 +233,10 @@ class Tuner(BaseTuner):
         assert trial is not None
         trial.status = result["status"]
         if trial.status == TrialStatus.COMPLETED:
-            self.oracle.update_trial(trial.trial_id, result["metrics"], step=int(result.get("best_epoch") or 0))
+            # The objective alone: to know the direction of others, Keras Tuner makes Keras metrics, and this process must
+            # not start TensorFlow, since children of a process that has cannot.
+            name = self.oracle.objective.name
+            self.oracle.update_trial(trial.trial_id, {name: result["metrics"][name]}, step=result.get("best_epoch") or 0)
         else:
             trial.message = result["reason"]
         self.oracle.end_trial(trial)

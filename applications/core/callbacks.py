@@ -347,6 +347,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def save(self, epoch: int, step_in_epoch: int) -> None:
         """Writes a checkpoint that says: go on with this step of this epoch."""
+        if not self.folder.keep:
+            return
         state = {
             "epoch": epoch,
             "step_in_epoch": step_in_epoch,

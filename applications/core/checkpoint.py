@@ -122,7 +122,7 @@ class CheckpointFolder:
 
     Args:
         path: The folder; made on the first save.
-        keep: Number of checkpoints kept.
+        keep: Number of checkpoints kept; 0: none is written.
     """
 
     def __init__(self, path: Path, keep: int = 2):

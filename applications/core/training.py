@@ -175,9 +175,10 @@ class Session:
     Args:
         application: The task.
         show: Prints one line.
+        datasets: The data, where they have been read already.
     """
 
-    def __init__(self, application: Application, show: Show = say):
+    def __init__(self, application: Application, show: Show = say, datasets: Datasets | None = None):
         from applications.core.quiet import import_tensorflow
         from applications.core.strategy import make_strategy, prepare
 
@@ -191,7 +192,7 @@ class Session:
         check_batch_size(application.batch_size, self.replicas)
         application.check_loss()
         self.signals = Signals()
-        self.datasets = application.datasets(progress=reading_progress())
+        self.datasets = datasets or application.datasets(progress=reading_progress())
         show(f"data: {self.datasets.description}")
         for warning in self.datasets.warnings:
             show(f"warning: {warning}")
@@ -318,6 +319,14 @@ class Fit:
     Args:
         session: Application, strategy and output.
         datasets: The data with their split.
+
+    Attributes:
+        max_seconds: Longest training, or None.
+        until: Epoch after which to stop although the schedule goes on to `application.epochs`, or None.
+        extra_callbacks: Further callbacks by name.
+        keeps_checkpoints: Whether checkpoints are written.
+        keeps_best: Whether the best weights are the result, rather than the last ones.
+        history: One row per epoch, once trained.
     """
 
     def __init__(self, session: Session, datasets: Datasets):
@@ -346,6 +355,10 @@ class Fit:
             else app.batch_size
         )
         self.max_seconds = seconds(app.max_time)
+        self.until: int | None = None
+        self.extra_callbacks: dict[str, Any] = {}
+        self.keeps_checkpoints = self.keeps_best = True
+        self.history: list[dict[str, float]] = []
         self.steps = pipeline.steps_per_epoch(self.samples.size, self.batch_size)
         keras.utils.set_random_seed(app.seed)  # so that a fold starts as a run of its own would
         with session.strategy.scope():
@@ -391,13 +404,14 @@ class Fit:
         stop_now = resumed and checkpoint.stopped
         signals = self.session.signals
         signals.training = True
+        epochs = min(self.until or app.epochs, app.epochs)
         try:
-            while checkpoint.epoch < app.epochs and not stop_now:
+            while checkpoint.epoch < epochs and not stop_now:
                 # An epoch resumed in its middle is a fit of its own, since all epochs of a fit are equally long.
                 partial = checkpoint.first_step > 0
                 self.place.set(checkpoint.epoch, checkpoint.first_step * self.batch_size)
                 batches = pipeline.training_batches(self.samples, self.batch_size, seed=app.seed, place=self.place)
-                last = checkpoint.epoch + 1 if partial else app.epochs
+                last = checkpoint.epoch + 1 if partial else epochs
                 progress.first_step = checkpoint.first_step
                 self.model.fit(
                     batches,
@@ -429,10 +443,12 @@ class Fit:
         if stop_now and reason == "epochs":
             reason = "early-stopping"
         history.write()
+        self.history = history.rows
         return self._finished(reason, history.rows, best, clock.seconds)
 
     def _finished(self, reason: str, rows: list[dict], best: BestWeights, spent: float) -> dict[str, Any]:
-        best.apply()
+        if self.keeps_best:
+            best.apply()
         row = rows[best.best_epoch] if best.best_epoch is not None and best.best_epoch < len(rows) else {}
         return {
             "best_epoch": None if best.best_epoch is None else best.best_epoch + 1,
@@ -496,10 +512,11 @@ class Fit:
         found["nan"] = cb.StopOnNaN()
         if app.tensorboard:
             found["tensorboard"] = keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False)
+        found |= self.extra_callbacks
         found["progress"] = cb.Progress(app.epochs, self.steps, self.session.show)
         memories = {name: callback for name, callback in found.items() if isinstance(callback, cb.Memory)}
         found["checkpoint"] = cb.Checkpoint(
-            CheckpointFolder(run / "checkpoints"),
+            CheckpointFolder(run / "checkpoints", keep=2 if self.keeps_checkpoints else 0),
             self.place,
             steps_per_epoch=self.steps,
             batch_size=self.batch_size,

@@ -210,9 +210,13 @@ def test_every_search_space_holds_values_the_application_takes():
         assert {"learning_rate", "batch_size"} <= set(space)
         for end in (0, -1):
             values: dict = {}
-            for path, range_ in space.items():
+            ranges = dict(space)
+            while ranges:
+                path, range_ = ranges.popitem()
                 value = range_.values[end] if isinstance(range_, Choice) else (range_.low, range_.high)[end]
                 values = merge(values, parse_arguments(cls, [f"--{path}={value}"])[0])
+                if isinstance(range_, Choice) and isinstance(value, str):
+                    ranges |= range_.children.get(value, {})
             from_dict(cls, values).check()
 
 
