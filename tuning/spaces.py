@@ -105,8 +105,9 @@ def from_unit(range_: Space, unit: float) -> Any:
         low, high = (math.log(range_.low), math.log(range_.high)) if range_.log else (range_.low, range_.high)
         value = low + unit * (high - low)
         return min(max(math.exp(value) if range_.log else value, range_.low), range_.high)
-    known = points(range_)
-    return known[min(int(unit * len(known)), len(known) - 1)]
+    count = number_of_points(range_)
+    index = min(int(unit * count), count - 1)
+    return label(range_.values[index]) if isinstance(range_, Choice) else range_.low + index * range_.step
 
 
 def to_unit(range_: Space, value: Any) -> float:
@@ -115,8 +116,15 @@ def to_unit(range_: Space, value: Any) -> float:
         if range_.log:
             return math.log(value / range_.low) / math.log(range_.high / range_.low)
         return (value - range_.low) / (range_.high - range_.low)
-    known = points(range_)
-    return (known.index(value) + 0.5) / len(known)
+    index = points(range_).index(value) if isinstance(range_, Choice) else (value - range_.low) // range_.step
+    return (index + 0.5) / number_of_points(range_)
+
+
+def number_of_points(range_: Space) -> int:
+    """Returns how many values a grid search tries of a range."""
+    if isinstance(range_, Choice):
+        return len(range_.values)
+    return range_.points if isinstance(range_, Real) else (range_.high - range_.low) // range_.step + 1
 
 
 def size(space: SearchSpace) -> int:
@@ -126,7 +134,7 @@ def size(space: SearchSpace) -> int:
         if isinstance(range_, Choice):
             total *= sum(size(below(range_, value)) for value in range_.values)
         else:
-            total *= len(points(range_))
+            total *= number_of_points(range_)
     return total
 
 
