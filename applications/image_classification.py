@@ -245,7 +245,7 @@ def _hard_metrics(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]
 
 
 def classification_metrics(
-    labels: np.ndarray, probabilities: np.ndarray, class_names: tuple[str, ...]
+    labels: np.ndarray, probabilities: np.ndarray, class_names: tuple[str, ...], unit: str = "images"
 ) -> tuple[dict[str, float], Table]:
     """Returns the metrics of a classifier and the table of precision, recall and F1 per class.
 
@@ -253,6 +253,7 @@ def classification_metrics(
         labels: True classes, shape (samples,).
         probabilities: Shape (samples, classes).
         class_names: Names in the order of the classes.
+        unit: What the samples are.
     """
     import numpy as np
     from sklearn.metrics import precision_recall_fscore_support
@@ -269,7 +270,7 @@ def classification_metrics(
         (name, float(precision), float(recall), float(f1), int(support))
         for name, precision, recall, f1, support in zip(class_names, *scores, strict=True)
     ]
-    return metrics, Table("Precision, recall and F1 per class", ("class", "precision", "recall", "F1", "images"), rows)
+    return metrics, Table("Precision, recall and F1 per class", ("class", "precision", "recall", "F1", unit), rows)
 
 
 def _figures(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, datasets: Datasets) -> list[Figure]:

@@ -318,7 +318,7 @@ def quality_page() -> str:
         versions = ", ".join(f"{package} {version}" for package, version in found["packages"].items())
         parts.append(
             section(
-                found["task"],
+                f"{found['task']}: {found['model']} on {found['data']}",
                 f"`{found['model']}` ({found['params']:,} parameters) on `{found['data']}`; {name.replace('_', ' ')} "
                 f"on the test split, beside {found['baseline_name']}.\n\n"
                 + table(["seed", found["model"], "simple method", "epochs", "training, s"], rows)

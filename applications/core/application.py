@@ -8,7 +8,7 @@ Everything else (strategy, precision, callbacks, resume, progress, files) is wri
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -60,11 +60,13 @@ class Serving:
         samples: Real inputs of the run, for the comparison after the export.
         labels: Names of the classes, in the order of the outputs.
         signature: What goes in and what comes out, one sentence each.
+        files: Further files to write beside the export: name -> text.
     """
 
     samples: np.ndarray
     labels: tuple[str, ...]
     signature: dict[str, str]
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +148,20 @@ class Application:
         """Evaluates the trained model on the untouched test split."""
         raise NotImplementedError
 
+    def packaged(self, model: keras.Model, datasets: Datasets) -> keras.Model:
+        """Returns what is saved as `model.keras`: the trained model with what of its data's units lies outside it."""
+        return model
+
+    def exported(self, model: keras.Model) -> keras.Model:
+        """Returns the part of the saved model that is exported."""
+        return model
+
+    def find_inputs(self, inputs: Iterable[str]) -> list[Path]:
+        """Returns the files to predict that files and folders stand for."""
+        from applications.core.inference import find_images
+
+        return find_images(inputs)
+
     def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> Any:
         """Predicts the user's files; `about` is the run's `data.json`."""
         raise NotImplementedError
@@ -184,6 +200,12 @@ class Application:
     def for_other_data(self, data: str, known: dict[str, Any]) -> Application:
         """Returns the application for other data, which are to be read as the run's were (`known`: its `data.json`)."""
         return self.replace(data=data, data_options={}, channels=known["channels"])
+
+    def as_trained(self, datasets: Datasets, known: dict[str, Any]) -> Datasets:
+        """Returns other data in the numbering and units of the run, all samples in the test split."""
+        from applications.core.evaluation import images_as_trained
+
+        return images_as_trained(datasets, known)
 
     # Checks that need neither Keras nor data ------------------------------------------------------------------------
 

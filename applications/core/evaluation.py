@@ -73,7 +73,7 @@ def evaluate_run(path: str | Path, data: str | None = None, show: Callable[[str]
                 "put the old files back, or evaluate all of the new ones with --data."
             )
     else:
-        datasets = _as_trained(datasets, known)
+        datasets = application.as_trained(datasets, known)
     model = load_run_model(run)
     result = application.report(model, datasets)
     result.baseline_name, result.baseline = application.baseline(datasets) if data is None else ("", {})
@@ -86,7 +86,7 @@ def evaluate_run(path: str | Path, data: str | None = None, show: Callable[[str]
     return folder, result
 
 
-def _as_trained(datasets: Datasets, known: dict[str, Any]) -> Datasets:
+def images_as_trained(datasets: Datasets, known: dict[str, Any]) -> Datasets:
     """Numbers the classes of other data as the run does, and makes all samples its test split."""
     import numpy as np
 
@@ -120,18 +120,16 @@ def predict_files(path: str | Path, inputs: Iterable[str], out: str | Path, on_b
 
     Args:
         path: The run directory.
-        inputs: Image files and folders.
+        inputs: Files and folders.
         out: Folder for the predictions; made where needed.
         on_bad_file: "error" or "skip".
 
     Returns:
         The files written.
     """
-    from applications.core.inference import find_images
-
     run = open_finished(path)
-    files = find_images(inputs)
     application = load_application(run).replace(on_bad_file=on_bad_file)
+    files = application.find_inputs(inputs)
     predictions = application.predict(load_run_model(run), files, run.read_json("data.json"))
     if not predictions:
         raise UserError("None of the files could be read.")
@@ -165,11 +163,17 @@ def export_run(
     target = Path(out) if out else run / "exports" / (f"model{SUFFIXES[format]}" if SUFFIXES[format] else format)
     try:
         report = kerazoo.export(
-            load_run_model(run), target, format=format, samples=serving.samples, overwrite=overwrite
+            application.exported(load_run_model(run)),
+            target,
+            format=format,
+            samples=serving.samples,
+            overwrite=overwrite,
         )
     except (ValueError, ImportError, FileExistsError) as error:
         raise UserError(str(error)) from error
     beside = RunDirectory(target.parent)
-    beside.write_text("labels.txt", "".join(f"{label}\n" for label in serving.labels))
+    files = {"labels.txt": "".join(f"{label}\n" for label in serving.labels)} if serving.labels else {}
+    for name, text in (files | serving.files).items():
+        beside.write_text(name, text)
     beside.write_json(f"{target.name}.json", {**dataclasses.asdict(report), "signature": serving.signature})
     return target, report

@@ -113,31 +113,15 @@ def yaml_of(application: Application) -> str:
 
 def with_absolute_paths(application: Application) -> Application:
     """Returns the application with paths a later `resume` finds from any folder."""
-    from applications.datasets.data import CLASSIFICATION_NAMES, SEGMENTATION_NAMES
+    from applications.datasets.data import EMBEDDED_NAMES
 
     changes: dict[str, Any] = {}
     if application.data_dir is not None:
         changes["data_dir"] = os.path.abspath(os.path.expanduser(application.data_dir))
     path = Path(application.data).expanduser()
-    if application.data not in CLASSIFICATION_NAMES + SEGMENTATION_NAMES and path.exists():
+    if application.data not in EMBEDDED_NAMES and path.exists():
         changes["data"] = str(path.absolute())
     return application.replace(**changes)
-
-
-def about(datasets: Datasets) -> dict[str, Any]:
-    """Returns what later commands and the report must know about the data (`data.json`)."""
-    return {
-        "name": datasets.name,
-        "description": datasets.description,
-        "class_names": list(datasets.class_names),
-        "channels": datasets.channels,
-        "value_range": list(datasets.value_range),
-        "image_shape": [int(n) for n in datasets.images.max_shape] if datasets.images.uniform else None,
-        "splits": {name: len(indices) for name, indices in datasets.split.items()},
-        "fingerprint": datasets.fingerprint,
-        "warnings": list(datasets.warnings),
-        "skipped": [list(entry) for entry in datasets.skipped],
-    }
 
 
 class Session:
@@ -196,7 +180,7 @@ class Session:
                 f"The data '{self.application.data}' changed since '{run.path}' began ({what}): put the old files "
                 "back or start a new run."
             )
-        run.write_json("data.json", about(self.datasets))
+        run.write_json("data.json", self.datasets.about())
         run.set_status("running", process=os.getpid())
         try:
             if self.fold_splits:
@@ -224,7 +208,7 @@ class Session:
                 datasets = dataclasses.replace(self.datasets, split=split)
                 fold.path.mkdir(parents=True, exist_ok=True)
                 fold.write_text("config.yaml", yaml_of(self.application))
-                fold.write_json("data.json", about(datasets))
+                fold.write_json("data.json", datasets.about())
                 fit = self.first_fit if number == 1 else Fit(self, datasets)
                 try:
                     finish(fold, fit, fit.train(fold))
@@ -449,6 +433,7 @@ def finish(run: RunDirectory, fit: Fit, training: dict[str, Any]) -> None:
     app, datasets = fit.application, fit.datasets
     model = app.build(datasets)  # float32 and not compiled: loads anywhere, whatever it was trained with
     model.set_weights(fit.model.get_weights())
+    model = app.packaged(model, datasets)
     save_model(model, run / "model.keras")
     began = time.monotonic()
     if app.fast_dev_run:
