@@ -15,6 +15,7 @@ from applications.datasets.readers import plain
 SEPARATORS = (",", ";", "\t", "|")
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-", "."})
 _POINT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_THOUSANDS = re.compile(r"[-+]?\d{1,3},\d{3}")
 _COMMA = re.compile(r"[-+]?(\d+,?\d*|,\d+)([eE][-+]?\d+)?")
 
 
@@ -78,7 +79,7 @@ def read_csv(path, separator: str = "auto") -> CsvFile:
             )
     cells = [[None if cell.lower() in MISSING else plain(cell) for cell in row] for _, row in rows[1:]]
     columns = tuple(list(column) for column in zip(*cells, strict=True))
-    decimal = "," if sign != "," and _has_decimal_comma(columns) else "."
+    decimal = "," if _has_decimal_comma(columns, sign) else "."
     return CsvFile(path, names, columns, tuple(line for line, _ in rows[1:]), decimal, (*warnings, *remarks))
 
 
@@ -137,13 +138,16 @@ def _names(path: Path, row: list[str], separator: str) -> tuple[tuple[str, ...],
     return tuple(names), remarks
 
 
-def _has_decimal_comma(columns: Iterable[Iterable[str | None]]) -> bool:
-    """Whether numbers are written 1,5: some cells are such numbers, and none has a point."""
+def _has_decimal_comma(columns: Iterable[Iterable[str | None]], separator: str) -> bool:
+    """Whether numbers are written 1,5: some cells are such numbers, and none has a point.
+
+    Between commas 1,234 is more likely a thousand and some, so there another number has to prove it.
+    """
     found = False
     for column in columns:
         for cell in column:
             if cell is not None and "," in cell and _COMMA.fullmatch(cell):
-                found = True
+                found = found or separator != "," or not _THOUSANDS.fullmatch(cell)
             elif cell is not None and "." in cell and _POINT.fullmatch(cell):
                 return False
     return found

@@ -327,7 +327,7 @@ def _targets(file: CsvFile, target: str, rows: Sequence[int], problem: str) -> t
             f"Target {target!r} of {str(file.path)!r} has one class only ({class_names[0]!r}); classification needs "
             "at least two (--target names another column)."
         )
-    if len(class_names) > max(MOST_CATEGORIES, 0.5 * len(names)):
+    if len(class_names) > max(MOST_CLASSES, 0.5 * len(names)):
         raise UserError(
             f"Target {target!r} of {str(file.path)!r} has {len(class_names)} different values in {len(names)} rows, "
             "too many for classes; choose --problem regression, or another column by --target."

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 FILE_COLUMNS = ("file", "filename", "file name", "image", "path")
-NUM_BEAD_IMAGES = 600
+NUM_BEAD_IMAGES = 1000
 
 
 def load_image_regression(
@@ -196,7 +196,7 @@ def _as_array(rows: list[list[float | None]], names: Sequence[str], path: Path) 
 
 
 def _beads(targets, image_size, channels, fractions, seed, options: dict) -> Datasets:
-    """Simulates beads in memory: all 600 images take a fraction of a second."""
+    """Simulates beads in memory: all images take a fraction of a second."""
     import numpy as np
 
     from applications.datasets.simulators.beads import BeadParameters, simulate_beads
