@@ -57,6 +57,7 @@ class ImageRegression(Application):
     task: ClassVar[str] = "image-regression"
     summary: ClassVar[str] = "one or more numbers for each image"
     kinds: ClassVar[tuple[str, ...]] = ("image_classifier",)
+    own_data: ClassVar[str] = "values.csv"
     reserved_options: ClassVar[tuple[str, ...]] = (
         *Application.reserved_options,
         "pooling",

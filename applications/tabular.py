@@ -78,6 +78,7 @@ class Tabular(Application):
     task: ClassVar[str] = "tabular"
     summary: ClassVar[str] = "a class or a number from the columns of a table"
     kinds: ClassVar[tuple[str, ...]] = ("vector",)
+    own_data: ClassVar[str] = "table.csv"
     reserved_options: ClassVar[tuple[str, ...]] = (*Application.reserved_options, "output_activation")
 
     data: str = option("breast_cancer", "`breast_cancer`, `wine`, `diabetes`, `xor`, or a CSV file.")

@@ -256,11 +256,11 @@ def option_tables(cls: type) -> str:
     )
 
 
-def application_page(name: str, cls: type) -> str:
+def application_page(name: str, cls: Any) -> str:
     """Returns the page of one application."""
     doc = sections(cls.__doc__)
     commands = f"""kerazoo train {name}                          # on its own data, no network needed
-kerazoo train {name} --data path/to/images    # on yours
+kerazoo train {name} --data {cls.own_data:<18}# on yours
 kerazoo train {name} --print-config > my.yaml # every option as a file
 kerazoo train {name} --config my.yaml
 kerazoo resume runs/{name}/RUN                # go on where it stopped

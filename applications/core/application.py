@@ -76,6 +76,7 @@ class Application:
     task: ClassVar[str] = ""
     summary: ClassVar[str] = ""
     kinds: ClassVar[tuple[str, ...]] = ()
+    own_data: ClassVar[str] = "path/to/images"  # what a user's data look like in the documentation
     monitor: ClassVar[tuple[str, str]] = ("val_loss", "min")
     reserved_options: ClassVar[tuple[str, ...]] = (
         "input_shape",
