@@ -65,6 +65,8 @@ class ImageClassification(Application):
 
     def check(self) -> None:
         super().check()
+        if self.model == "rbf":
+            raise UserError("--model rbf: its centres come from the rows of a table; use `kerazoo train tabular`.")
         if self.image_size is not None and len(self.image_size) not in (1, 2):
             raise UserError(f"image_size: expected one or two numbers, received {len(self.image_size)}.")
 
@@ -105,8 +107,13 @@ class ImageClassification(Application):
         return Samples(len(chosen), load, augment, NUM_DRAWS)
 
     def build(self, datasets: Datasets, dtype: str | None = None) -> keras.Model:
+        import kerazoo
+
         shape = tuple(int(n) for n in datasets.images.max_shape)
-        return self.create(shape, datasets.num_classes, include_preprocessing=standardisation(datasets), dtype=dtype)
+        options: dict[str, Any] = {"include_preprocessing": standardisation(datasets), "dtype": dtype}
+        if kerazoo.model_card(self.model).kind == "vector":  # whose outputs are not probabilities by default
+            options["output_activation"] = "softmax"
+        return self.create(shape, datasets.num_classes, **options)
 
     @property
     def _loss_name(self) -> str:

@@ -224,7 +224,7 @@ class Tabular(Application):
         """Builds an RBF network with centres from the training rows and its read-out solved on them."""
         from kerazoo.classic.rbf import choose_centres, solve_readout
 
-        if isinstance(options["centres"], int) and options["centres"] > 0:
+        if type(options["centres"]) is int and options["centres"] > 0:
             few = min(options["centres"], len(x))
             options["centres"] = choose_centres(x[:20_000], few, seed=self.seed)
         model = self.replace(model_options={}).create(x.shape[1:], head.units, **options)

@@ -317,6 +317,12 @@ def test_bad_input_is_one_sentence_and_leaves_nothing_behind(words, sentence, tm
     assert not (tmp_path / "out").exists()
 
 
+def test_image_classification_leaves_radial_basis_functions_to_tables(tmp_path):
+    answer = command("train", "image-classification", "--model", "rbf", "--out", tmp_path / "out")
+    assert answer.status == 2
+    assert "use `kerazoo train tabular`" in answer.err
+
+
 def test_folds_standardise_on_their_own_rows(tmp_path):
     run = train(tmp_path, "--data", "wine", "--k-folds", "3")
     metrics = json.loads((run / "metrics.json").read_text())
@@ -327,3 +333,25 @@ def test_folds_standardise_on_their_own_rows(tmp_path):
 def test_fast_dev_run_goes_through_everything(tmp_path):
     run = train(tmp_path, "--data", "breast_cancer", "--model", "adaline", "--fast-dev-run")
     assert (run / "report.html").exists()
+
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+
+
+@pytest.mark.parametrize(("data", "model"), [("breast_cancer", "mlp"), ("diabetes", "mlp"), ("diabetes", "rbf")])
+def test_the_measured_quality_is_beside_the_simple_method(data, model):
+    """What `python -m benchmarks.quality tabular` found over five seeds, on the same splits."""
+    found = json.loads((RESULTS / f"quality_tabular_{data}_{model}.json").read_text())
+    assert [row["seed"] for row in found["seeds"]] == list(range(5))
+    ours, simple = (found["summary"][part]["mean"] for part in ("model", "baseline"))
+    assert ours <= 1.03 * simple if data == "diabetes" else ours >= simple - 0.01
+
+
+def test_radial_basis_functions_are_as_good_as_ridge_regression_before_the_first_epoch():
+    """The read-out solved in `build` is the network of the paper; a guard for centres, widths and solution."""
+    application = Tabular(data="diabetes", model="rbf")
+    datasets = application.datasets()
+    model = application.packaged(application.build(datasets), datasets)
+    ridge = application.baseline(datasets)[1]["rmse"]
+    assert application.report(model, datasets).metrics["rmse"] <= 1.03 * ridge
+    assert trained("breast_cancer", "mlp", epochs=40)["accuracy"] >= 0.95
