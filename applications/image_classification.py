@@ -66,6 +66,8 @@ class ImageClassification(Application):
 
     def check(self) -> None:
         super().check()
+        if self.model == "rbf":
+            raise UserError("--model rbf: its centres come from the rows of a table; use `kerazoo train tabular`.")
         if self.image_size is not None and len(self.image_size) not in (1, 2):
             raise UserError(f"image_size: expected one or two numbers, received {len(self.image_size)}.")
 
@@ -106,8 +108,13 @@ class ImageClassification(Application):
         return Samples(len(chosen), load, augment, NUM_DRAWS)
 
     def build(self, datasets: Datasets, dtype: str | None = None) -> keras.Model:
+        import kerazoo
+
         shape = tuple(int(n) for n in datasets.images.max_shape)
-        return self.create(shape, datasets.num_classes, include_preprocessing=standardisation(datasets), dtype=dtype)
+        options: dict[str, Any] = {"include_preprocessing": standardisation(datasets), "dtype": dtype}
+        if kerazoo.model_card(self.model).kind == "vector":  # whose outputs are not probabilities by default
+            options["output_activation"] = "softmax"
+        return self.create(shape, datasets.num_classes, **options)
 
     @property
     def _loss_name(self) -> str:
@@ -246,7 +253,7 @@ def _hard_metrics(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]
 
 
 def classification_metrics(
-    labels: np.ndarray, probabilities: np.ndarray, class_names: tuple[str, ...]
+    labels: np.ndarray, probabilities: np.ndarray, class_names: tuple[str, ...], unit: str = "images"
 ) -> tuple[dict[str, float], Table]:
     """Returns the metrics of a classifier and the table of precision, recall and F1 per class.
 
@@ -254,6 +261,7 @@ def classification_metrics(
         labels: True classes, shape (samples,).
         probabilities: Shape (samples, classes).
         class_names: Names in the order of the classes.
+        unit: What the samples are.
     """
     import numpy as np
     from sklearn.metrics import precision_recall_fscore_support
@@ -270,7 +278,7 @@ def classification_metrics(
         (name, float(precision), float(recall), float(f1), int(support))
         for name, precision, recall, f1, support in zip(class_names, *scores, strict=True)
     ]
-    return metrics, Table("Precision, recall and F1 per class", ("class", "precision", "recall", "F1", "images"), rows)
+    return metrics, Table("Precision, recall and F1 per class", ("class", "precision", "recall", "F1", unit), rows)
 
 
 def _figures(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, datasets: Datasets) -> list[Figure]:

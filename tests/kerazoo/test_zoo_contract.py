@@ -126,6 +126,13 @@ BAD: list[tuple[str, Any]] = [
     ("backbone", "resnet5"),
     ("variant", "modern"),
     ("codes", [[1.0] * 84]),
+    ("centres", 0),
+    ("centres", [[1.0] * 84]),
+    ("centres", "k-means"),
+    ("width", 0),
+    ("width_factor", -1.0),
+    ("trainable_centres", "yes"),
+    ("trainable_widths", 1),
 ]
 
 

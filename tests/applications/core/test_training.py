@@ -227,7 +227,7 @@ def test_mixed_precision_trains_and_saves_float32(kerazoo, tmp_path, precision):
     assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}
 
 
-@pytest.mark.parametrize("model", ["mlp", "perceptron", "lenet5"])
+@pytest.mark.parametrize("model", ["mlp", "perceptron", "adaline", "lenet5"])
 def test_other_kinds_of_classifiers_train(kerazoo, tmp_path, model):
     words = (
         "--model",
