@@ -116,6 +116,10 @@ BAD: list[tuple[str, Any]] = [
     ("backbone", "resnet5"),
     ("variant", "modern"),
     ("codes", [[1.0] * 84]),
+    ("alpha", 0),
+    ("alpha", "wide"),
+    ("minimalistic", "yes"),
+    ("drop_path_rate", 1.0),
 ]
 
 
