@@ -55,6 +55,13 @@ class ImageClassification(Application):
         "Size all images are resized to, `64` or `HEIGHT,WIDTH`; none: their common size, or about their median.",
         minimum=1,
     )
+    weights: str | None = option(
+        None, "Weights to begin with: `imagenet`, a weights file, or the `model.keras` of another run."
+    )
+    freeze_until: str | None = option(None, "Last layer that keeps its weights, e.g. `stage3_out`; none: no layer.")
+    unfreeze_epoch: int | None = option(
+        None, "Epochs after which the frozen layers learn too, ten times slower; none: never.", minimum=1
+    )
     augment: ImageAugmentation = group(ImageAugmentation, "Random changes of the training images.")
 
     def datasets(self, progress: Callable | None = None) -> Datasets:
@@ -67,6 +74,10 @@ class ImageClassification(Application):
         super().check()
         if self.image_size is not None and len(self.image_size) not in (1, 2):
             raise UserError(f"image_size: expected one or two numbers, received {len(self.image_size)}.")
+        if self.unfreeze_epoch is not None and self.freeze_until is None:
+            raise UserError("unfreeze_epoch: nothing is frozen; give --freeze-until a layer, e.g. stage3_out.")
+        if self.unfreeze_epoch is not None and self.unfreeze_epoch >= self.epochs:
+            raise UserError(f"unfreeze_epoch: expected less than epochs={self.epochs}, received {self.unfreeze_epoch}.")
 
     def for_other_data(self, data: str, known: dict[str, Any]) -> Application:
         return super().for_other_data(data, known).replace(image_size=tuple(known["image_shape"][:2]))
@@ -105,8 +116,21 @@ class ImageClassification(Application):
         return Samples(len(chosen), load, augment, NUM_DRAWS)
 
     def build(self, datasets: Datasets, dtype: str | None = None) -> keras.Model:
-        shape = tuple(int(n) for n in datasets.images.max_shape)
-        return self.create(shape, datasets.num_classes, include_preprocessing=standardisation(datasets), dtype=dtype)
+        from applications.core.fine_tuning import freeze, pretrained
+
+        shape, scale = tuple(int(n) for n in datasets.images.max_shape), standardisation(datasets)
+        if self.weights is None:
+            model = self.create(shape, datasets.num_classes, include_preprocessing=scale, dtype=dtype)
+        else:
+            model = pretrained(self, self.weights, datasets, scale, dtype)
+        return freeze(model, self.freeze_until, for_good=self.unfreeze_epoch is None)
+
+    def adapt(self, optimizer: keras.Optimizer, model: keras.Model, steps_per_epoch: int) -> keras.Optimizer:
+        from applications.core.fine_tuning import slow_and_late
+
+        if self.freeze_until is None or self.unfreeze_epoch is None:
+            return optimizer
+        return slow_and_late(optimizer, model, self.freeze_until, self.unfreeze_epoch * steps_per_epoch)
 
     @property
     def _loss_name(self) -> str:
