@@ -82,3 +82,12 @@ def test_layer_decay() -> None:
 def test_bad_arguments(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_fine_tuning_beats_training_from_scratch() -> None:
+    """A short form of `benchmarks/finetune.py` on one seed; 1.5 points are what rounding may move it by."""
+    from benchmarks.finetune import compare
+
+    found = compare(2, base_epochs=6, epochs=16)
+    scratch = [value for name, value in found.items() if name != "fine_tuned"]
+    assert found["fine_tuned"] > 0.015 + sum(scratch) / len(scratch)
