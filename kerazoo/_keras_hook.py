@@ -34,6 +34,7 @@ def register_classes() -> None:
     from kerazoo import catalog
 
     importlib.import_module("kerazoo.layers")
+    importlib.import_module("kerazoo.finetuning")
     for name in catalog.list_models():
         card = catalog.model_card(name)
         if card.custom_objects and card.module.startswith("kerazoo."):

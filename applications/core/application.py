@@ -152,6 +152,10 @@ class Application:
         """Compiles the model with the task's loss and metrics."""
         raise NotImplementedError
 
+    def adapt(self, optimizer: keras.Optimizer, model: keras.Model, steps_per_epoch: int) -> keras.Optimizer:
+        """Returns the optimiser the model is compiled with, e.g. one with a learning rate per layer."""
+        return optimizer
+
     def report(self, model: keras.Model, datasets: Datasets) -> Result:
         """Evaluates the trained model on the untouched test split."""
         raise NotImplementedError

@@ -346,6 +346,7 @@ class Fit:
                 options=app.schedule_options,
             )
             optimizer = optimization.make_optimizer(app.optimizer, rate, app.optimizer_options)
+            optimizer = app.adapt(optimizer, self.model, self.steps)
             execution = execution_arguments(app.execution, app.deterministic)
             app.compile(self.model, optimizer, steps_per_execution=app.steps_per_execution, **execution)
 

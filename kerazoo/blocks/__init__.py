@@ -2,8 +2,15 @@
 
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
-from kerazoo.blocks.conv import HE_NORMAL_FAN_OUT, batch_norm, conv_norm_act, own_initializer
+from kerazoo.blocks.conv import HE_NORMAL_FAN_OUT, batch_norm, conv_norm_act, norm_act, own_initializer
 from kerazoo.blocks.ends import classification_head, image_input, named_activation, preprocess
+from kerazoo.blocks.inverted import (
+    depthwise_norm_act,
+    drop_path,
+    inverted_residual,
+    round_channels,
+    squeeze_excite,
+)
 from kerazoo.blocks.residual import add_relu, basic_residual, projection_shortcut
 
 __all__ = [
@@ -13,9 +20,15 @@ __all__ = [
     "batch_norm",
     "classification_head",
     "conv_norm_act",
+    "depthwise_norm_act",
+    "drop_path",
     "image_input",
+    "inverted_residual",
     "named_activation",
+    "norm_act",
     "own_initializer",
     "preprocess",
     "projection_shortcut",
+    "round_channels",
+    "squeeze_excite",
 ]

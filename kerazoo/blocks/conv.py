@@ -19,12 +19,20 @@ def own_initializer(initializer: Any) -> Any:
     return initializer.clone() if isinstance(initializer, keras.initializers.Initializer) else initializer
 
 
-def batch_norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def batch_norm(x: keras.KerasTensor, name: str, epsilon: float = 1e-5) -> keras.KerasTensor:
     """Batch normalisation as in the papers' code: epsilon 1e-5, and momentum 0.9 in Keras's convention.
 
     PyTorch's momentum 0.1 is Keras's 0.9; Keras's own default of 0.99 needs ten times the steps to settle.
     """
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+    return layers.BatchNormalization(momentum=0.9, epsilon=epsilon, name=name)(x)
+
+
+def norm_act(
+    x: keras.KerasTensor, names: tuple[str, str | None], activation: Any = "relu", epsilon: float = 1e-5
+) -> keras.KerasTensor:
+    """Batch normalisation and, where the second name is given, the activation."""
+    x = batch_norm(x, names[0], epsilon)
+    return x if names[1] is None else layers.Activation(activation, name=names[1])(x)
 
 
 def conv_norm_act(
@@ -34,8 +42,10 @@ def conv_norm_act(
     *,
     names: tuple[str, str, str | None],
     strides: int = 1,
+    padding: str = "symmetric",
     activation: Any = "relu",
     kernel_initializer: Any = HE_NORMAL_FAN_OUT,
+    epsilon: float = 1e-5,
 ) -> keras.KerasTensor:
     """Convolution without bias, batch normalisation and, where the third name is given, the activation.
 
@@ -49,17 +59,20 @@ def conv_norm_act(
         names: Names of convolution, normalisation and activation; `None` as the third leaves the activation
             out.
         strides: Stride of the convolution.
+        padding: `"symmetric"`, or `"same"` for networks that come from TensorFlow.
         activation: Activation after the normalisation.
         kernel_initializer: Initialiser of the kernel.
+        epsilon: Epsilon of the normalisation.
 
     Returns:
         The feature map.
     """
     conv_name, norm_name, activation_name = names
-    padding = "same"
-    if strides > 1 and kernel_size > 1:
-        x = layers.ZeroPadding2D((kernel_size - 1) // 2, data_format="channels_last", name=f"{conv_name}_pad")(x)
-        padding = "valid"
+    if padding == "symmetric":
+        padding = "same"
+        if strides > 1 and kernel_size > 1:
+            x = layers.ZeroPadding2D((kernel_size - 1) // 2, data_format="channels_last", name=f"{conv_name}_pad")(x)
+            padding = "valid"
     x = layers.Conv2D(
         filters,
         kernel_size,
@@ -70,5 +83,4 @@ def conv_norm_act(
         data_format="channels_last",
         name=conv_name,
     )(x)
-    x = batch_norm(x, norm_name)
-    return x if activation_name is None else layers.Activation(activation, name=activation_name)(x)
+    return norm_act(x, (norm_name, activation_name), activation, epsilon)

@@ -40,6 +40,7 @@ def _imagenet(depth: int, trainable: int, total: int, flops: int, blocks: str) -
         flops=flops,
         params_source=f"torchvision.models.resnet{depth} (parameters; with running statistics for the total)",
         feature_levels=_IMAGENET_LEVELS,
+        weights=("imagenet",) if bottleneck else (),
         sample=_sample(32, 5),
         test_config={"input_shape": (32, 32, 3), "num_classes": 5},
         deviations=("The stem's pooling is padded by one pixel on each side, as in the authors' Torch release.",),
@@ -68,6 +69,106 @@ def _cifar(depth: int, trainable: int, total: int, flops: int) -> ModelCard:
         test_config={"input_shape": (16, 16, 3), "num_classes": 5},
         deviations=("The paper does not say where the zero channels go: they follow the others.",),
         unlike_default=('akamaster/pytorch_resnet_cifar10 has half of the zero channels in front: pad="both".',),
+    )
+
+
+_CLASSIFIER: dict[str, Any] = {
+    "kind": "image_classifier",
+    "task": "image-classification",
+    "input_shape": (224, 224, 3),
+    "num_outputs": 1000,
+    "dynamic_size": True,
+    # the last map has 2 x 2 pixels: batch statistics of single pixels would mean nothing
+    "sample": _sample(64, 5),
+    "test_config": {"input_shape": (64, 64, 3), "num_classes": 5},
+}
+_MOMENTUM = "Batch-norm momentum is 0.9: that of the released code, 0.99 and more, needs thousands of steps to settle."
+
+
+def _levels(*stages: str) -> dict[str, str]:
+    """Names the layers that end P1, P2, ..."""
+    return {f"P{level}": f"{stage}_out" for level, stage in enumerate(stages, start=1)}
+
+
+def _resnet_v2(depth: int, trainable: int, total: int, flops: int) -> ModelCard:
+    return ModelCard(
+        **_CLASSIFIER,
+        name=f"resnet{depth}_v2",
+        family="resnet_v2",
+        module="kerazoo.convnets.resnet_v2",
+        title="Identity Mappings in Deep Residual Networks",
+        authors="K. He, X. Zhang, S. Ren, J. Sun",
+        year=2016,
+        paper_url="https://arxiv.org/abs/1603.05027",
+        summary=f"ResNet-{depth} with normalisation and ReLU in front of each convolution: sums pass unchanged.",
+        input_range="about zero mean and unit spread per channel",
+        params=total,
+        trainable_params=trainable,
+        flops=flops,
+        params_source=f"timm resnetv2_{depth} (parameters; with running statistics for the total)",
+        min_size=1,
+        feature_levels=_levels("stem", "stage1", "stage2", "stage3", "stage4"),
+        deviations=(
+            "The paper shows the units; stem and place of the strides are timm's: no normalisation in the stem, "
+            "strides in the 3 x 3 convolution of a stage's first unit.",
+        ),
+        unlike_default=(
+            "The authors' Torch release normalises the stem and leaves the first pre-activation out, of the same size.",
+            f"keras.applications.ResNet{depth}V2 is another network: resnet{depth}_v2_keras."
+            if depth >= 50
+            else "keras.applications has no such network.",
+        ),
+    )
+
+
+def _resnet_v2_keras(depth: int, trainable: int, total: int, flops: int) -> ModelCard:
+    return ModelCard(
+        **_CLASSIFIER,
+        name=f"resnet{depth}_v2_keras",
+        family="resnet_v2_keras",
+        module="kerazoo.convnets.resnet_v2_keras",
+        title="Identity Mappings in Deep Residual Networks",
+        authors="K. He, X. Zhang, S. Ren, J. Sun",
+        year=2016,
+        paper_url="https://arxiv.org/abs/1603.05027",
+        summary=f"The ResNet{depth}V2 of keras.applications, with strides at the stages' ends and some biases.",
+        input_range="[-1, 1]",
+        params=total,
+        trainable_params=trainable,
+        flops=flops,
+        params_source=f"keras.applications.ResNet{depth}V2",
+        weights=("imagenet",),
+        min_size=1,
+        feature_levels=_levels("stem", "stage1", "stage2", "stage3", "stage4"),
+        deviations=(
+            f"The paper's network is resnet{depth}_v2: no biases, strides in a stage's first unit, projections "
+            "wherever the size changes.",
+            "Batch-norm momentum is 0.9 and not 0.99.",
+        ),
+    )
+
+
+def _mobilenet_v3(size: str, trainable: int, total: int, flops: int, stages: int) -> ModelCard:
+    first = ("stem", "stage1") if size == "large" else ("stem",)
+    return ModelCard(
+        **_CLASSIFIER,
+        name=f"mobilenet_v3_{size}",
+        family="mobilenet_v3",
+        module="kerazoo.convnets.mobilenet_v3",
+        title="Searching for MobileNetV3",
+        authors="A. Howard, M. Sandler, G. Chu, L.-C. Chen, B. Chen, M. Tan and others",
+        year=2019,
+        paper_url="https://arxiv.org/abs/1905.02244",
+        summary=f"The {size} network found by a search over inverted residuals with squeeze-and-excitation.",
+        input_range="[-1, 1]",
+        params=total,
+        trainable_params=trainable,
+        flops=flops,
+        params_source=f"keras.applications.MobileNetV3{size.capitalize()} and torchvision (the same figure)",
+        min_size=1,
+        weights=("imagenet",),
+        feature_levels=_levels(*first[-1:], *(f"stage{i}" for i in range(len(first), stages + 1))),
+        deviations=(_MOMENTUM,),
     )
 
 
@@ -136,4 +237,100 @@ CARDS = (
     _cifar(32, 464_154, 466_426, 137_725_184),
     _cifar(56, 853_018, 857_082, 250_971_392),
     _cifar(110, 1_727_962, 1_736_058, 505_775_360),
+    _resnet_v2(18, 11_687_720, 11_695_528, 3_628_146_688),
+    _resnet_v2(34, 21_795_880, 21_811_112, 7_327_522_816),
+    _resnet_v2(50, 25_549_352, 25_594_792, 8_178_368_512),
+    _resnet_v2(101, 44_541_480, 44_639_144, 15_602_810_880),
+    _resnet_v2(152, 60_185_128, 60_328_872, 23_027_253_248),
+    _resnet_v2_keras(50, 25_568_360, 25_613_800, 6_964_510_720),
+    _resnet_v2_keras(101, 44_577_896, 44_675_560, 14_388_953_088),
+    _resnet_v2_keras(152, 60_236_904, 60_380_648, 21_813_395_456),
+    ModelCard(
+        **_CLASSIFIER,
+        name="mobilenet",
+        family="mobilenet",
+        module="kerazoo.convnets.mobilenet",
+        title="MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications",
+        authors="A. Howard, M. Zhu, B. Chen, D. Kalenichenko, W. Wang, T. Weyand, M. Andreetto, H. Adam",
+        year=2017,
+        paper_url="https://arxiv.org/abs/1704.04861",
+        summary="Each convolution is taken apart into one filter per channel and a 1 x 1 convolution.",
+        input_range="[-1, 1]",
+        params=4_253_864,
+        trainable_params=4_231_976,
+        flops=1_137_480_704,
+        params_source="keras.applications.MobileNet and timm mobilenetv1_100 (the same figure)",
+        weights=("imagenet",),
+        min_size=31,
+        feature_levels=_levels("stage1", "stage2", "stage3", "stage4", "stage5"),
+        deviations=(
+            "ReLU6 as in the released code, where the paper has ReLU.",
+            "The last depthwise convolution has stride 1: the paper's table prints 2 but keeps the 7 x 7 map.",
+            "Strided depthwise convolutions are padded on the far side only, as in keras.applications.",
+            _MOMENTUM,
+        ),
+        unlike_default=("TF-Slim pads an odd map on both sides.",),
+    ),
+    ModelCard(
+        **_CLASSIFIER,
+        name="mobilenet_v2",
+        family="mobilenet_v2",
+        module="kerazoo.convnets.mobilenet_v2",
+        title="MobileNetV2: Inverted Residuals and Linear Bottlenecks",
+        authors="M. Sandler, A. Howard, M. Zhu, A. Zhmoginov, L.-C. Chen",
+        year=2018,
+        paper_url="https://arxiv.org/abs/1801.04381",
+        summary="Residual blocks that are wide inside and narrow, without activation, at their ends.",
+        input_range="[-1, 1]",
+        params=3_538_984,
+        trainable_params=3_504_872,
+        flops=601_548_544,
+        params_source="keras.applications.MobileNetV2 and torchvision (the same figure)",
+        weights=("imagenet",),
+        min_size=1,
+        feature_levels=_levels("stage1", "stage2", "stage3", "stage5", "stage7"),
+        deviations=(_MOMENTUM,),
+        unlike_default=("torchvision pads even maps on both sides and drops 20 % in front of the classifier.",),
+    ),
+    _mobilenet_v3("small", 2_542_856, 2_554_968, 113_020_800, stages=4),
+    _mobilenet_v3("large", 5_483_032, 5_507_432, 433_179_520, stages=5),
+    ModelCard(
+        **_CLASSIFIER,
+        name="efficientnet_b0",
+        family="efficientnet",
+        module="kerazoo.convnets.efficientnet",
+        title="EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
+        authors="M. Tan, Q. V. Le",
+        year=2019,
+        paper_url="https://arxiv.org/abs/1905.11946",
+        summary="A searched network of inverted residuals, the base of a family scaled in depth, width and size.",
+        input_range="about zero mean and unit spread per channel",
+        params=5_330_564,
+        trainable_params=5_288_548,
+        flops=771_629_504,
+        params_source="keras.applications.EfficientNetB0 without the 7 numbers of its input normalisation; torchvision",
+        weights=("imagenet",),
+        min_size=1,
+        feature_levels=_levels("stage1", "stage2", "stage3", "stage5", "stage7"),
+        deviations=(_MOMENTUM,),
+    ),
+    ModelCard(
+        **_CLASSIFIER,
+        name="convnext_tiny",
+        family="convnext",
+        module="kerazoo.convnets.convnext",
+        title="A ConvNet for the 2020s",
+        authors="Z. Liu, H. Mao, C.-Y. Wu, C. Feichtenhofer, T. Darrell, S. Xie",
+        year=2022,
+        paper_url="https://arxiv.org/abs/2201.03545",
+        summary="A residual network with the patches, wide kernels and layer normalisation of vision transformers.",
+        input_range="about zero mean and unit spread per channel",
+        params=28_589_128,
+        trainable_params=28_589_128,
+        flops=8_911_062_528,
+        params_source="keras.applications.ConvNeXtTiny and torchvision (the same figure)",
+        weights=("imagenet",),
+        min_size=32,
+        feature_levels={f"P{i + 1}": f"stage{i}_out" for i in (1, 2, 3, 4)},
+    ),
 )

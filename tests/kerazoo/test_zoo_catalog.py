@@ -14,8 +14,8 @@ from kerazoo.card import ModelCard
 
 def test_list_models() -> None:
     assert kerazoo.list_models("resnet?8") == ["resnet18"]
-    assert kerazoo.list_models("resnet*")[:3] == ["resnet18", "resnet20", "resnet32"]
-    assert kerazoo.list_models("resnet*")[-1] == "resnet152"
+    assert kerazoo.list_models("resnet*")[:3] == ["resnet18", "resnet18_v2", "resnet20"]
+    assert kerazoo.list_models("resnet*")[-1] == "resnet152_v2_keras"
     dense = kerazoo.list_models(task="semantic-segmentation", kind="dense_prediction")
     assert {"unet", "unet_small"} <= set(dense)
     assert all(kerazoo.model_card(name).kind == "dense_prediction" for name in dense)

@@ -133,6 +133,10 @@ BAD: list[tuple[str, Any]] = [
     ("width_factor", -1.0),
     ("trainable_centres", "yes"),
     ("trainable_widths", 1),
+    ("alpha", 0),
+    ("alpha", "wide"),
+    ("minimalistic", "yes"),
+    ("drop_path_rate", 1.0),
 ]
 
 

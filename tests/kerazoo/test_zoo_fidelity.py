@@ -18,6 +18,8 @@ from kerazoo.catalog import builder_parameters
 
 TORCHVISION = "torchvision.models, parameters and running statistics"
 AKAMASTER = "akamaster/pytorch_resnet_cifar10, run; option B by hand"
+TIMM = "timm's resnetv2 code, run"
+KERAS = "keras.applications"
 PAPER = "the paper's widths by hand"
 SMP = "segmentation_models_pytorch.Unet"
 COUNTS: list[tuple[str, dict[str, Any], int, int | None, str]] = [
@@ -47,6 +49,39 @@ COUNTS: list[tuple[str, dict[str, Any], int, int | None, str]] = [
     ("resnet32", {"shortcut": "B"}, 466_906, 469_370, AKAMASTER),
     ("resnet56", {"shortcut": "B"}, 855_770, 860_026, AKAMASTER),
     ("resnet110", {"shortcut": "B"}, 1_730_714, 1_739_002, AKAMASTER),
+    ("resnet18_v2", {}, 11_687_720, 11_695_528, TIMM),
+    ("resnet34_v2", {}, 21_795_880, 21_811_112, TIMM),
+    ("resnet50_v2", {}, 25_549_352, 25_594_792, TIMM),
+    ("resnet101_v2", {}, 44_541_480, 44_639_144, TIMM),
+    ("resnet152_v2", {}, 60_185_128, 60_328_872, TIMM),
+    ("resnet50_v2_keras", {}, 25_568_360, 25_613_800, KERAS),
+    ("resnet50_v2_keras", {"include_top": False}, 23_519_360, 23_564_800, KERAS),
+    ("resnet101_v2_keras", {}, 44_577_896, 44_675_560, KERAS),
+    ("resnet152_v2_keras", {}, 60_236_904, 60_380_648, KERAS),
+    ("mobilenet", {}, 4_231_976, 4_253_864, KERAS),
+    ("mobilenet", {"include_top": False}, 3_206_976, 3_228_864, KERAS),
+    ("mobilenet", {"alpha": 0.75}, 2_585_560, 2_601_976, KERAS),
+    ("mobilenet", {"alpha": 0.5}, 1_331_592, 1_342_536, KERAS),
+    ("mobilenet", {"alpha": 0.25}, 470_072, 475_544, KERAS),
+    ("mobilenet_v2", {}, 3_504_872, 3_538_984, KERAS),
+    ("mobilenet_v2", {"alpha": 0.5}, 1_968_680, 1_987_224, KERAS),
+    ("mobilenet_v2", {"alpha": 1.4}, 6_108_776, 6_156_712, KERAS),
+    ("mobilenet_v3_small", {}, 2_542_856, 2_554_968, KERAS),
+    ("mobilenet_v3_small", {"alpha": 0.75}, 2_041_872, 2_051_552, KERAS),
+    ("mobilenet_v3_small", {"minimalistic": True}, 2_044_736, 2_056_848, KERAS),
+    ("mobilenet_v3_large", {}, 5_483_032, 5_507_432, KERAS),
+    ("mobilenet_v3_large", {"alpha": 0.75}, 3_993_528, 4_012_616, KERAS),
+    ("mobilenet_v3_large", {"minimalistic": True}, 3_924_288, 3_948_688, KERAS),
+    ("mobilenet_v3_large", {"include_top": False}, 2_971_952, 2_996_352, KERAS),
+    ("efficientnet_b0", {}, 5_288_548, 5_330_564, "torchvision.models"),
+    ("convnext_tiny", {}, 28_589_128, 28_589_128, KERAS),
+    (
+        "convnext_tiny",
+        {"include_top": False},
+        27_818_592,
+        27_818_592,
+        "keras.applications, less a final norm of 2 * 768",
+    ),
     ("unet", {}, 31_030_658, 31_030_658, PAPER),
     ("unet", {"input_shape": (572, 572, 1), "padding": "valid"}, 31_030_658, 31_030_658, PAPER),
     ("unet", {"num_classes": 1}, 31_030_593, 31_030_593, PAPER),
@@ -118,17 +153,6 @@ def _transplant(theirs: keras.Model, ours: keras.Model) -> None:
     assert done == {layer.name for layer in ours.layers if layer.weights}
 
 
-def _mutated(model: keras.Model, change: dict[str, dict[str, Any]]) -> keras.Model:
-    """Returns the model with other settings of some layers and the same weights."""
-    config = model.get_config()
-    for layer in config["layers"]:
-        layer["config"].update(change.get(layer["config"]["name"], {}))
-    with zoo.cheap_weights():
-        twin = type(model).from_config(config)
-    twin.set_weights(model.get_weights())
-    return twin
-
-
 def test_resnet50_of_keras_applications(resnet50_of_keras: keras.Model) -> None:
     with zoo.cheap_weights():
         ours = kerazoo.resnet50((97, 97, 3), classifier_activation=None)
@@ -145,7 +169,7 @@ def test_resnet50_of_keras_applications(resnet50_of_keras: keras.Model) -> None:
         "one activation": {"stage2_block3_relu2": {"activation": "gelu"}},
     }
     for name, change in wrong.items():
-        assert seeded.difference(zoo.value(_mutated(ours, change)(x)), theirs) > 1e-5, f"{name} was not noticed"
+        assert seeded.difference(zoo.value(zoo.mutated(ours, change)(x)), theirs) > 1e-5, f"{name} was not noticed"
     with zoo.cheap_weights():
         other = kerazoo.resnet50((97, 97, 3), classifier_activation=None, stride_in="3x3")
     other.set_weights(ours.get_weights())

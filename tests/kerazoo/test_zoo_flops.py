@@ -19,6 +19,11 @@ import kerazoo
         ("resnet50", {"stride_in": "3x3"}, 4.089),
         ("resnet101", {"stride_in": "3x3"}, 7.801),
         ("resnet152", {"stride_in": "3x3"}, 11.514),
+        ("mobilenet_v2", {}, 0.301),
+        ("mobilenet_v3_small", {}, 0.057),
+        ("mobilenet_v3_large", {}, 0.217),
+        ("efficientnet_b0", {}, 0.386),
+        ("convnext_tiny", {}, 4.456),
     ],
 )
 def test_torchvision(name: str, options: dict, gmacs: float) -> None:

@@ -135,15 +135,15 @@ def test_weights_with_other_names_do_not_fit(tmp_path: Path) -> None:
 
 def test_weights_file_that_is_none(tmp_path: Path) -> None:
     model = zoo.fresh("mlp")
-    for name, content in (("a.weights.h5", b"no HDF5"), ("a.keras", b"no archive")):
+    for name, content in (("a.weights.h5", b"no HDF5"), ("a.h5", b""), ("a.keras", b"no archive")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match="no readable weights file"):
             kerazoo.load_weights(model, tmp_path / name)
     with pytest.raises(FileNotFoundError, match="no file"):
         kerazoo.load_weights(model, tmp_path / "missing.keras")
-    (tmp_path / "a.h5").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"must be a \.weights\.h5 or \.keras file"):
-        kerazoo.load_weights(model, tmp_path / "a.h5")
+    (tmp_path / "a.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"must be a \.weights\.h5, \.h5 or \.keras file"):
+        kerazoo.load_weights(model, tmp_path / "a.npz")
 
 
 def _archive(path: Path, **members: bytes | None) -> bytes:

@@ -62,6 +62,19 @@ def cheap_weights() -> Iterator[None]:
         keras.layers.Layer.add_weight = original
 
 
+def mutated(model: keras.Model, change: Mapping[str, Mapping[str, Any]]) -> keras.Model:
+    """Returns the model with other settings of some layers and the same weights."""
+    config = model.get_config()
+    names = {layer["config"]["name"] for layer in config["layers"]}
+    assert set(change) <= names, "no such layer"
+    for layer in config["layers"]:
+        layer["config"].update(change.get(layer["config"]["name"], {}))
+    with cheap_weights():
+        twin = type(model).from_config(config)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
 def value(weight: keras.Variable) -> np.ndarray:
     """Returns the value of a weight."""
     return keras.ops.convert_to_numpy(weight)
