@@ -42,6 +42,15 @@ def conv_norm():
     )
 
 
+def grouped_conv():
+    return chain(
+        keras.Input((8, 8, 4), name="image"),
+        L.Conv2D(6, 3, groups=2, activation="relu"),
+        L.GlobalAveragePooling2D(),
+        L.Dense(3, "softmax"),
+    )
+
+
 def dynamic_size():
     return chain(
         keras.Input((None, None, 3), name="image"),
@@ -103,6 +112,7 @@ BUILDERS = [
     dense,
     sequential,
     conv_norm,
+    grouped_conv,
     dynamic_size,
     mixed_precision,
     several_inputs,
@@ -255,7 +265,6 @@ FAILURES = {
     "disagrees": ("saved_model", lambda: [Drift()], r"disagrees with the model and nothing was written"),
     "litert operation": ("litert", lambda: [Roll()], r"LiteRT has no built-in operation for Roll\."),
     "onnx operation": ("onnx", lambda: [L.Activation("gelu")], r"ONNX has no operation for Erfc\."),
-    "onnx call": ("onnx", lambda: [L.Conv2D(4, 3, groups=2)], r"no operation for StatefulPartitionedCall\."),
     "onnx random": ("onnx", lambda: [L.RandomFlip()], r"no operation for StatelessRandom"),
     "onnx constants": (
         "onnx",
