@@ -95,7 +95,7 @@ def freeze(model: keras.Model, until: str | None = None, batch_norm: str = "froz
     Args:
         model: The model.
         until: Name of the last layer to freeze, e.g. `"stage3_out"`. Defaults to every layer but
-            `predictions`.
+            the one with an output per class.
         batch_norm: `"frozen"`: batch normalisation in the frozen part keeps its statistics, scale and shift
             and runs in inference mode even while training, which is what fine-tuning on few samples needs.
             `"train"`: those layers go on learning.
@@ -124,7 +124,8 @@ def freeze(model: keras.Model, until: str | None = None, batch_norm: str = "froz
 def _up_to(model: keras.Model, until: str | None) -> list[Any]:
     """Returns the layers `until` depends on and itself; without a name all but the head."""
     if until is None:
-        return [layer for layer in model.layers if layer.name != "predictions"]
+        head = [node.operation for node in _head(model)]
+        return [layer for layer in model.layers if layer not in head]
     part = keras.Model(model.inputs, _graph.tensors(model)[until])
     return list(part.layers)
 
@@ -150,7 +151,7 @@ def unfreeze(model: keras.Model) -> keras.Model:
 def replace_head(
     model: keras.Model, num_classes: int, *, activation: Any = "same", name: str | None = None
 ) -> keras.Model:
-    """Returns a model with a new, randomly initialised `predictions` layer; all other layers are shared.
+    """Returns a model with a new, randomly initialised layer of class scores; the layers before it are shared.
 
     Args:
         model: A model that ends in a layer named `predictions`.
@@ -168,15 +169,39 @@ def replace_head(
         >>> model = kerazoo.replace_head(kerazoo.load_model("run/model.keras"), 7)
     """
     checks.positive_int("num_classes", num_classes)
-    old = next((layer for layer in model.layers if layer.name == "predictions"), None)
-    config = {} if old is None else old.get_config()
-    size = next((key for key in ("units", "filters") if key in config), None)
-    if old is None or size is None:
+    head = _head(model)
+    if not head:
         raise ValueError(f"{model.name!r} has no layer named predictions whose number of outputs can be changed")
-    config |= {size: num_classes, "trainable": True}
-    config.pop("codes", None)  # the targets of a LeNet-5 output belong to its old classes
-    if activation != "same":
-        config["activation"] = checks.activation("activation", activation)
-    head = type(old).from_config(config)
-    before = next(node.arguments.keras_tensors for node in _graph.nodes(model) if node.operation is old)
-    return type(model)(_graph.inputs(model), head(before[0]), name=name or model.name)
+    y = head[0].arguments.keras_tensors[0]
+    for node in head:
+        config = node.operation.get_config()
+        if node is head[0]:
+            config |= {_size_word(node.operation): num_classes, "trainable": True}
+            config.pop("codes", None)  # the targets of a LeNet-5 output belong to its old classes
+        if node is head[-1] and activation != "same":
+            config["activation"] = checks.activation("activation", activation)
+        y = type(node.operation).from_config(config)(y)
+    return type(model)(_graph.inputs(model), y, name=name or model.name)
+
+
+def _size_word(layer: Any) -> str | None:
+    """Returns what a layer calls its number of outputs, `None` if it has no such number."""
+    config = layer.get_config()
+    return next((word for word in ("units", "filters") if word in config), None)
+
+
+def _head(model: keras.Model) -> list[Any]:
+    """Returns the calls from the layer with one output per class to `predictions`; mostly these are the same layer.
+
+    In a network without a dense layer `predictions` only activates the averaged maps of a convolution.
+    """
+    producers = {id(out): node for node in _graph.nodes(model) for out in node.outputs}
+    node = next((node for node in producers.values() if node.operation.name == "predictions"), None)
+    head: list[Any] = []
+    while node is not None:
+        head.insert(0, node)
+        if _size_word(node.operation):
+            return head
+        parents = [] if node.operation.weights else node.arguments.keras_tensors
+        node = producers.get(id(parents[0])) if len(parents) == 1 else None
+    return []

@@ -2,8 +2,8 @@
 
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
-from kerazoo.blocks.conv import HE_NORMAL_FAN_OUT, batch_norm, conv_norm_act
-from kerazoo.blocks.ends import classification_head, image_input, named_activation, preprocess
+from kerazoo.blocks.conv import HE_NORMAL_FAN_OUT, batch_norm, ceil_max_pool, conv_act, conv_norm_act, norm_act_conv
+from kerazoo.blocks.ends import classification_head, dense_head, image_input, named_activation, preprocess
 from kerazoo.blocks.residual import add_relu, basic_residual, projection_shortcut
 
 __all__ = [
@@ -11,10 +11,14 @@ __all__ = [
     "add_relu",
     "basic_residual",
     "batch_norm",
+    "ceil_max_pool",
     "classification_head",
+    "conv_act",
     "conv_norm_act",
+    "dense_head",
     "image_input",
     "named_activation",
+    "norm_act_conv",
     "preprocess",
     "projection_shortcut",
 ]

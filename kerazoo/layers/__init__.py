@@ -4,6 +4,7 @@ import keras  # noqa: F401  first, so that the hook of kerazoo runs before any o
 
 from kerazoo.layers.activations import heaviside, scaled_tanh
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
+from kerazoo.layers.local_response import LocalResponseNormalization
 from kerazoo.layers.partial_conv import PartialConv2D
 
-__all__ = ["EuclideanRBF", "PartialConv2D", "heaviside", "scaled_tanh"]
+__all__ = ["EuclideanRBF", "LocalResponseNormalization", "PartialConv2D", "heaviside", "scaled_tanh"]

@@ -150,7 +150,7 @@ def test_file_agrees_with_model(builder, format, tmp_path):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("name", ["resnet20", "unet"])
+@pytest.mark.parametrize("name", ["resnet20", "unet", "alexnet", "googlenet", "squeezenet1_0", "densenet_cifar"])
 def test_catalogue_models(name, format, tmp_path):
     inputs, _ = zoo.batch(name)
     report = kerazoo.export(zoo.built(name), tmp_path / f"{name}{suffix(format)}", format, samples=inputs)

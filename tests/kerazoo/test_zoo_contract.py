@@ -116,6 +116,10 @@ BAD: list[tuple[str, Any]] = [
     ("backbone", "resnet5"),
     ("variant", "modern"),
     ("codes", [[1.0] * 84]),
+    ("auxiliary_heads", 1),
+    ("growth_rate", 0),
+    ("depth", 2.5),
+    ("conv_dropout_rate", 1.0),
 ]
 
 
