@@ -2,8 +2,17 @@
 
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
-from kerazoo.blocks.conv import HE_NORMAL_FAN_OUT, batch_norm, conv_norm_act, norm_act, own_initializer
-from kerazoo.blocks.ends import classification_head, image_input, named_activation, preprocess
+from kerazoo.blocks.conv import (
+    HE_NORMAL_FAN_OUT,
+    batch_norm,
+    ceil_max_pool,
+    conv_act,
+    conv_norm_act,
+    norm_act,
+    norm_act_conv,
+    own_initializer,
+)
+from kerazoo.blocks.ends import classification_head, dense_head, image_input, named_activation, preprocess
 from kerazoo.blocks.inverted import (
     depthwise_norm_act,
     drop_path,
@@ -18,14 +27,18 @@ __all__ = [
     "add_relu",
     "basic_residual",
     "batch_norm",
+    "ceil_max_pool",
     "classification_head",
+    "conv_act",
     "conv_norm_act",
+    "dense_head",
     "depthwise_norm_act",
     "drop_path",
     "image_input",
     "inverted_residual",
     "named_activation",
     "norm_act",
+    "norm_act_conv",
     "own_initializer",
     "preprocess",
     "projection_shortcut",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -102,6 +102,60 @@ def classification_head(
     x = average(name="avg_pool", **common)(x)
     x = x if hidden is None else hidden(x)
     x = layers.Dropout(dropout_rate, dtype="float32", name="head_dropout")(x)
+    return layers.Dense(
+        num_classes,
+        activation=classifier_activation,
+        kernel_initializer=kernel_initializer,
+        dtype="float32",
+        name="predictions",
+    )(x)
+
+
+def dense_head(
+    x: keras.KerasTensor,
+    num_classes: int,
+    *,
+    hidden_units: Sequence[int],
+    include_top: bool,
+    pooling: str | None,
+    classifier_activation: Any,
+    dropout_rate: float,
+    dropout_first: bool = False,
+    kernel_initializer: Any = "glorot_uniform",
+    bias_initializer: Any = "zeros",
+) -> keras.KerasTensor:
+    """Fully connected layers `fc1`, `fc2`, ... on every position of the map, then `predictions`.
+
+    Args:
+        x: Feature map of fixed size, channels last; any size with `include_top=False`.
+        num_classes: Number of classes.
+        hidden_units: Units of each fully connected layer, which have ReLU.
+        include_top: `False` leaves all of them out.
+        pooling: With `include_top=False`: `None`, `"avg"` or `"max"`.
+        classifier_activation: Activation of `predictions`.
+        dropout_rate: Rate of the dropouts; the last one is `head_dropout`.
+        dropout_first: Dropout in front of each fully connected layer instead of after it.
+        kernel_initializer: Initialiser of all kernels.
+        bias_initializer: Initialiser of the biases of the fully connected layers.
+
+    Returns:
+        Class scores in float32, the pooled vector or the feature map.
+    """
+    if not include_top:
+        return classification_head(
+            x, num_classes, include_top=False, pooling=pooling, classifier_activation=None, dropout_rate=0.0
+        )
+    x = layers.Flatten(data_format="channels_last", name="flatten")(x)
+    drops = [f"fc{index}_dropout" for index in range(1, len(hidden_units))] + ["head_dropout"]
+    for index, (units, drop) in enumerate(zip(hidden_units, drops, strict=True), start=1):
+        if dropout_first:
+            x = layers.Dropout(dropout_rate, name=drop)(x)
+        x = layers.Dense(
+            units, kernel_initializer=kernel_initializer, bias_initializer=bias_initializer, name=f"fc{index}"
+        )(x)
+        x = layers.Activation("relu", name=f"fc{index}_relu")(x)
+        if not dropout_first:
+            x = layers.Dropout(dropout_rate, name=drop)(x)
     return layers.Dense(
         num_classes,
         activation=classifier_activation,

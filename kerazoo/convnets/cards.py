@@ -72,6 +72,119 @@ def _cifar(depth: int, trainable: int, total: int, flops: int) -> ModelCard:
     )
 
 
+def _imagenet_sample(size: int, **options: Any) -> dict[str, Any]:
+    """A small model of ImageNet's kind for the tests."""
+    shape = (size, size, 3)
+    return {"sample": _sample(size, 5), "test_config": {"input_shape": shape, "num_classes": 5, **options}}
+
+
+_FULLY_CONNECTED = {"hidden_units": (64, 48)}
+# Without normalisation: smaller steps, more of them, and enough units for ten classes.
+_PLAIN_OVERFIT: dict[str, Any] = {
+    "steps": 400,
+    "learning_rate": 3e-4,
+    "options": {"hidden_units": (256, 256), "dropout_rate": 0.0},
+}
+_DYNAMIC_RANGE = "about zero mean per channel, pixels in [0, 255] minus their mean in the paper"
+_BEFORE_NORMALIZATION: dict[str, Any] = {
+    "kind": "image_classifier",
+    "task": "image-classification",
+    "input_range": _DYNAMIC_RANGE,
+    "num_outputs": 1000,
+}
+
+
+def _vgg(depth: int, column: str, params: int, flops: int) -> ModelCard:
+    return ModelCard(
+        **_BEFORE_NORMALIZATION,
+        name=f"vgg{depth}",
+        family="vgg",
+        module="kerazoo.convnets.vgg",
+        title="Very Deep Convolutional Networks for Large-Scale Image Recognition",
+        authors="K. Simonyan, A. Zisserman",
+        year=2014,
+        paper_url="https://arxiv.org/abs/1409.1556",
+        summary=f"Five stages of 3 x 3 convolutions and three dense layers; column {column} of the paper's table 1.",
+        input_shape=(224, 224, 3),
+        params=params,
+        trainable_params=params,
+        flops=flops,
+        params_source=f"torchvision.models.vgg{depth}" + (", keras.applications" if depth >= 16 else ""),
+        min_size=32,
+        feature_levels={f"P{i}": f"stage{i + 1}_out" for i in range(5)},
+        weights=("imagenet",) if depth in (16, 19) else (),
+        **_imagenet_sample(32, **_FULLY_CONNECTED),
+        overfit=_PLAIN_OVERFIT,
+        deviations=(
+            "Initial weights are Glorot's, which the paper names as the way without pre-training a smaller column.",
+            "Batch normalisation came later and is an option, with the convolutions' biases kept as in torchvision.",
+        ),
+        unlike_default=("keras.applications has no dropout: dropout_rate=0.",),
+    )
+
+
+def _squeezenet(name: str, release: str, params: int, flops: int, size: int, ends: tuple[int, int]) -> ModelCard:
+    return ModelCard(
+        **_BEFORE_NORMALIZATION,
+        name=name,
+        family="squeezenet",
+        module="kerazoo.convnets.squeezenet",
+        title="SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size",
+        authors="F. N. Iandola, S. Han, M. W. Moskewicz, K. Ashraf, W. J. Dally, K. Keutzer",
+        year=2016,
+        paper_url="https://arxiv.org/abs/1602.07360",
+        summary=f"Fire modules that squeeze to few maps and expand again; {release}, pooled after fire{ends[0]} and "
+        f"fire{ends[1]}.",
+        input_shape=(224, 224, 3),
+        params=params,
+        trainable_params=params,
+        flops=flops,
+        params_source=f"the authors' release and torchvision.models.{name}",
+        min_size=size,
+        dynamic_size=True,
+        feature_levels={"P1": "stem_out", "P2": "stage1_out", "P3": "stage2_out", "P4": "stage3_out"},
+        **_imagenet_sample(40),
+        overfit={"steps": 400, "learning_rate": 2e-4},
+        deviations=(
+            "The authors' file of version 1.0 pads the 1 x 1 convolution conv10 by one pixel, the paper's table does "
+            "not; here it is not padded.",
+        ),
+    )
+
+
+_DENSENET: dict[str, Any] = {
+    "kind": "image_classifier",
+    "task": "image-classification",
+    "module": "kerazoo.convnets.densenet",
+    "title": "Densely Connected Convolutional Networks",
+    "authors": "G. Huang, Z. Liu, L. van der Maaten, K. Q. Weinberger",
+    "year": 2016,
+    "paper_url": "https://arxiv.org/abs/1608.06993",
+    "input_range": "about zero mean and unit spread per channel",
+    "dynamic_size": True,
+}
+
+
+def _densenet(depth: int, repeats: str, trainable: int, total: int, flops: int) -> ModelCard:
+    return ModelCard(
+        **_DENSENET,
+        name=f"densenet{depth}",
+        family="densenet",
+        summary=f"Dense blocks of {repeats} layers, each of which sees the maps of all before it.",
+        input_shape=(224, 224, 3),
+        num_outputs=1000,
+        params=total,
+        trainable_params=trainable,
+        flops=flops,
+        params_source=f"torchvision.models.densenet{depth}, keras.applications",
+        min_size=29,
+        feature_levels=_IMAGENET_LEVELS,
+        weights=("imagenet",),
+        **_imagenet_sample(32),
+        unlike_default=("keras.applications has batch-norm epsilon 1.001e-5 and momentum 0.99.",),
+    )
+
+
 _CLASSIFIER: dict[str, Any] = {
     "kind": "image_classifier",
     "task": "image-classification",
@@ -226,6 +339,7 @@ CARDS = (
         feature_levels={"P0": "stage1_out", "P1": "stage2_out", "P2": "stage3_out"},
         sample=_sample(16, 5),
         test_config={"input_shape": (16, 16, 3), "num_classes": 5, "filters": (8, 16, 16)},
+        overfit={"learning_rate": 0.01},
         deviations=("Not one network but the general form; its defaults are a small modern one for 32 x 32 images.",),
     ),
     _imagenet(18, 11_689_512, 11_699_112, 3_628_146_688, "Basic blocks"),
@@ -237,6 +351,113 @@ CARDS = (
     _cifar(32, 464_154, 466_426, 137_725_184),
     _cifar(56, 853_018, 857_082, 250_971_392),
     _cifar(110, 1_727_962, 1_736_058, 505_775_360),
+    ModelCard(
+        **_BEFORE_NORMALIZATION,
+        name="alexnet",
+        family="alexnet",
+        module="kerazoo.convnets.alexnet",
+        title="ImageNet Classification with Deep Convolutional Neural Networks",
+        authors="A. Krizhevsky, I. Sutskever, G. E. Hinton",
+        year=2012,
+        paper_url="https://doi.org/10.1145/3065386",
+        summary="Five convolutions in two towers, ReLU, dropout: the network that won ImageNet 2012.",
+        input_shape=(227, 227, 3),
+        params=60_965_224,
+        trainable_params=60_965_224,
+        flops=1_448_813_632,
+        params_source="the authors' layers by hand; the BVLC reference model agrees",
+        min_size=67,
+        feature_levels={"P2": "stage1_out", "P3": "stage2_out", "P4": "stage3_out"},
+        custom_objects=True,
+        **_imagenet_sample(67, **_FULLY_CONNECTED),
+        overfit=_PLAIN_OVERFIT,
+        deviations=("The default input is 227 x 227: the printed 224 cannot give the paper's maps of 55 x 55.",),
+        unlike_default=(
+            'torchvision has the one-tower network of arXiv:1404.5997: variant="one_tower".',
+            "Caffe's reference model has k = 1 and a fifth of alpha in the local response normalisation.",
+        ),
+    ),
+    ModelCard(
+        **_BEFORE_NORMALIZATION,
+        name="zfnet",
+        family="zfnet",
+        module="kerazoo.convnets.zfnet",
+        title="Visualizing and Understanding Convolutional Networks",
+        authors="M. D. Zeiler, R. Fergus",
+        year=2013,
+        paper_url="https://arxiv.org/abs/1311.2901",
+        summary="AlexNet with smaller filters and a smaller stride in the first layers, and all maps connected.",
+        input_shape=(224, 224, 3),
+        params=62_357_608,
+        trainable_params=62_357_608,
+        flops=2_336_065_792,
+        params_source="the widths of the paper's figure 3 by hand",
+        min_size=63,
+        feature_levels={"P1": "stage1_out", "P3": "stage2_out", "P4": "stage3_out"},
+        custom_objects=True,
+        **_imagenet_sample(63, **_FULLY_CONNECTED),
+        overfit=_PLAIN_OVERFIT,
+        deviations=(
+            "The paper does not print the constants of its contrast normalisation: they are AlexNet's.",
+            "Filters of the first layer are not rescaled during training.",
+        ),
+    ),
+    _vgg(11, "A", 132_863_336, 15_218_180_096),
+    _vgg(13, "B", 133_047_848, 22_616_932_352),
+    _vgg(16, "D", 138_357_544, 30_940_528_640),
+    _vgg(19, "E", 143_667_240, 39_264_124_928),
+    ModelCard(
+        **_BEFORE_NORMALIZATION,
+        name="googlenet",
+        family="googlenet",
+        module="kerazoo.convnets.googlenet",
+        title="Going Deeper with Convolutions",
+        authors="C. Szegedy, W. Liu, Y. Jia, P. Sermanet, S. Reed, D. Anguelov, D. Erhan, V. Vanhoucke, A. Rabinovich",
+        year=2014,
+        paper_url="https://arxiv.org/abs/1409.4842",
+        summary="Nine inception modules: filters of several sizes side by side, narrowed by 1 x 1 convolutions.",
+        input_shape=(224, 224, 3),
+        params=6_998_552,
+        trainable_params=6_998_552,
+        flops=3_165_343_744,
+        params_source="the BVLC reference model (13,378,280 with both auxiliary heads)",
+        min_size=31,
+        dynamic_size=True,
+        feature_levels=_IMAGENET_LEVELS,
+        custom_objects=True,
+        **_imagenet_sample(32),
+        overfit={"steps": 400, "options": {"dropout_rate": 0.0}},
+        deviations=(
+            "The auxiliary heads, which the paper drops after training, are an option.",
+            "Initial weights and the constants of the normalisation, which the paper does not give, are those of the "
+            "BVLC reference model.",
+        ),
+        unlike_default=(
+            "torchvision's googlenet is another network: batch normalisation, no biases, 3 x 3 for 5 x 5 filters.",
+        ),
+    ),
+    _squeezenet("squeezenet1_0", "the paper's version", 1_248_424, 1_637_849_152, 21, (4, 8)),
+    _squeezenet("squeezenet1_1", "the authors' cheaper release 1.1", 1_235_496, 698_303_872, 17, (3, 5)),
+    _densenet(121, "6, 12, 24 and 16", 7_978_856, 8_062_504, 5_668_323_328),
+    _densenet(169, "6, 12, 32 and 32", 14_149_480, 14_307_880, 6_719_686_656),
+    _densenet(201, "6, 12, 48 and 32", 20_013_928, 20_242_984, 8_582_731_776),
+    ModelCard(
+        **_DENSENET,
+        name="densenet_cifar",
+        family="densenet_cifar",
+        summary="The paper's networks for 32 x 32 images, of any depth and growth rate; by default DenseNet-BC "
+        "(L = 100, k = 12).",
+        input_shape=(32, 32, 3),
+        num_outputs=10,
+        params=793_150,
+        trainable_params=769_162,
+        flops=575_859_384,
+        params_source="the paper's widths by hand; its table 2 gives 0.8 M",
+        min_size=4,
+        feature_levels={"P0": "stage1_out", "P1": "stage2_out", "P2": "stage3_out"},
+        sample=_sample(16, 5),
+        test_config={"input_shape": (16, 16, 3), "num_classes": 5, "depth": 16, "growth_rate": 6},
+    ),
     _resnet_v2(18, 11_687_720, 11_695_528, 3_628_146_688),
     _resnet_v2(34, 21_795_880, 21_811_112, 7_327_522_816),
     _resnet_v2(50, 25_549_352, 25_594_792, 8_178_368_512),

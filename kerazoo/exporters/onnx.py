@@ -5,6 +5,8 @@ the values of captured constants as further inputs. The checker, ONNX Runtime an
 """
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ def convert(model: Any, specs: Any, path: Path) -> list[str]:
     import onnx
 
     _teach_erfc()
-    model.export(str(path), format="onnx", input_signature=[specs], verbose=False, opset_version=OPSET)
+    with _without_compiled_calls():
+        model.export(str(path), format="onnx", input_signature=[specs], verbose=False, opset_version=OPSET)
     proto = onnx.load(str(path))
     _check_operations(proto.graph)
     _check_inputs(proto.graph, input_names(specs))
@@ -47,6 +50,29 @@ def _teach_erfc() -> None:
             erf = ctx.make_node("Erf", [node.input[0]], dtypes=[dtype], shapes=[shape])
             ctx.remove_node(node.name)
             ctx.make_node("Sub", [one.output[0], erf.output[0]], outputs=[output], dtypes=[dtype], shapes=[shape])
+
+
+@contextmanager
+def _without_compiled_calls() -> Iterator[None]:
+    """Writes grouped convolutions into the graph itself.
+
+    Keras wraps them in a function to be compiled by XLA, which would stand in the file as a call to an unknown
+    operation.
+    """
+    import tensorflow as tf
+
+    original = tf.function
+
+    def function(func: Any = None, *args: Any, jit_compile: Any = None, **options: Any) -> Any:
+        if func is None and jit_compile:
+            return lambda compiled: compiled
+        return original(func, *args, jit_compile=jit_compile, **options)
+
+    tf.function = function
+    try:
+        yield
+    finally:
+        tf.function = original
 
 
 def _check_operations(graph: Any) -> None:

@@ -5,6 +5,15 @@ import keras  # noqa: F401  first, so that the hook of kerazoo runs before any o
 from kerazoo.layers.activations import heaviside, quantizer, scaled_tanh
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
+from kerazoo.layers.local_response import LocalResponseNormalization
 from kerazoo.layers.partial_conv import PartialConv2D
 
-__all__ = ["EuclideanRBF", "GaussianRBF", "PartialConv2D", "heaviside", "quantizer", "scaled_tanh"]
+__all__ = [
+    "EuclideanRBF",
+    "GaussianRBF",
+    "LocalResponseNormalization",
+    "PartialConv2D",
+    "heaviside",
+    "quantizer",
+    "scaled_tanh",
+]

@@ -60,6 +60,7 @@ CARDS = (
         feature_levels={f"P{i}": f"stage{i + 1}_out" for i in range(4)},
         sample=Sample(inputs=Tensor((20, 24, 1), low=-1.0), targets=Tensor((20, 24), "int32", 0, 3)),
         test_config={"input_shape": (20, 24, 1), "num_classes": 3, "filters": 4},
+        overfit={"learning_rate": 0.005},
         deviations=("A quarter of the paper's filters, one level less, and batch normalisation.",),
     ),
 )

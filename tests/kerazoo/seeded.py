@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -38,6 +39,11 @@ def image(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(zlib.crc32(name.encode())).normal(0, 1, shape).astype("float32")
 
 
-def difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """Returns the largest difference relative to the largest expected value."""
+def difference(found: Any, expected: Any) -> float:
+    """Returns the largest difference relative to the largest expected value; of several outputs the worst."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        return max(difference(found[name], expected[name]) for name in expected)
+    found = np.asarray(found)
+    assert found.shape == expected.shape
     return float(np.abs(found - expected).max() / np.abs(expected).max())

@@ -137,6 +137,10 @@ BAD: list[tuple[str, Any]] = [
     ("alpha", "wide"),
     ("minimalistic", "yes"),
     ("drop_path_rate", 1.0),
+    ("auxiliary_heads", 1),
+    ("growth_rate", 0),
+    ("depth", 2.5),
+    ("conv_dropout_rate", 1.0),
 ]
 
 

@@ -24,6 +24,16 @@ import kerazoo
         ("mobilenet_v3_large", {}, 0.217),
         ("efficientnet_b0", {}, 0.386),
         ("convnext_tiny", {}, 4.456),
+        ("alexnet", {"input_shape": (224, 224, 3), "variant": "one_tower"}, 0.714),
+        ("vgg11", {}, 7.609),
+        ("vgg13", {}, 11.308),
+        ("vgg16", {}, 15.470),
+        ("vgg19", {"normalization": "batch"}, 19.632),
+        ("squeezenet1_0", {}, 0.819),
+        ("squeezenet1_1", {}, 0.349),
+        ("densenet121", {}, 2.834),
+        ("densenet169", {}, 3.360),
+        ("densenet201", {}, 4.291),
     ],
 )
 def test_torchvision(name: str, options: dict, gmacs: float) -> None:

@@ -37,6 +37,12 @@ CASES: dict[str, tuple[Callable[..., keras.Model], Callable[[np.ndarray], np.nda
             "stage2_block1_relu2": {"activation": "gelu"},
         },
     ),
+    "vgg16": (_APPS.VGG16, _APPS.vgg16.preprocess_input, {"stage4_relu2": {"activation": "gelu"}}),
+    "densenet121": (
+        _APPS.DenseNet121,
+        _APPS.densenet.preprocess_input,
+        {"stage3_layer2_bn2": {"epsilon": 1e-3}, "stem_pool_pad": {"padding": ((0, 2), (0, 2))}},
+    ),
     "mobilenet": (
         _APPS.MobileNet,
         _APPS.mobilenet.preprocess_input,

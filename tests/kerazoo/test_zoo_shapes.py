@@ -141,6 +141,8 @@ def test_feature_levels(name: str) -> None:
         feature = extractor.output[level]
         assert feature is model.get_layer(layer).output
         if card.dynamic_size:
-            assert feature.shape[1] == -(-size // 2 ** int(level[1:]))
+            # A network that has a smallest size may lose some pixels at the border, but no factor of two.
+            exact = -(-size // 2 ** int(level[1:]))
+            assert feature.shape[1] == exact or (card.min_size > 1 and 0.8 * exact < feature.shape[1] < exact)
     with pytest.raises(ValueError, match=r"no level 'P9'; it has P"):
         kerazoo.feature_extractor(model, levels=("P9",))

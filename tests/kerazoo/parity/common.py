@@ -56,10 +56,14 @@ def fill(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
-def torch_output(name: str, case: tuple) -> np.ndarray:
-    """Returns the output of a case from PyTorch, channels last."""
+def torch_output(name: str, case: tuple) -> np.ndarray | dict[str, np.ndarray]:
+    """Returns the output of a case from PyTorch, channels last; one per name where there are several."""
     _, _, shape, make = case
     with torch.no_grad():
         x = torch.from_numpy(seeded.image(name, (2, *shape))).permute(0, 3, 1, 2)
         y = fill(make())(x)
+    return {key: _last(part) for key, part in y.items()} if isinstance(y, dict) else _last(y)
+
+
+def _last(y: torch.Tensor) -> np.ndarray:
     return (y.permute(0, 2, 3, 1) if y.ndim == 4 else y).contiguous().numpy()
