@@ -32,7 +32,8 @@ def register_classes() -> None:
     """
     from kerazoo import catalog
 
-    importlib.import_module("kerazoo.layers")
+    for package in ("layers", "losses", "metrics"):
+        importlib.import_module(f"kerazoo.{package}")
     for name in catalog.list_models():
         card = catalog.model_card(name)
         if card.custom_objects and card.module.startswith("kerazoo."):
