@@ -18,7 +18,8 @@ def array(path: str, shape: tuple[int, ...]) -> np.ndarray:
     random = np.random.default_rng(zlib.crc32(path.encode()))
     kind = path.split("/")[-1]
     if kind == "kernel":
-        return random.normal(0, math.sqrt(2 / math.prod(shape[:-1])), shape).astype("float32")
+        inputs = shape[:2] if len(shape) == 4 and shape[-1] == 1 else shape[:-1]  # one filter per channel: depthwise
+        return random.normal(0, math.sqrt(2 / math.prod(inputs)), shape).astype("float32")
     if kind in ("gamma", "moving_variance"):
         return random.uniform(0.5, 1.5, shape).astype("float32")
     return random.normal(0, 0.3, shape).astype("float32")  # bias, beta, moving_mean
