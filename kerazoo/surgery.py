@@ -92,28 +92,60 @@ def feature_extractor(model: keras.Model, levels: Sequence[str] | None = None) -
     return keras.Model(_graph.inputs(model), outputs, name=f"{model.name}_features")
 
 
-def graft(encoder: keras.Model, x: keras.KerasTensor) -> dict[int, keras.KerasTensor]:
+def graft(encoder: keras.Model, x: keras.KerasTensor, output_stride: int | None = None) -> dict[int, keras.KerasTensor]:
     """Runs copies of an encoder's layers on `x`, one by one, so that they become part of a flat graph.
 
     Args:
         encoder: A functional model with one input and stage ends; the copies have its weights.
         x: The tensor to start from, of the encoder's input shape.
+        output_stride: Largest stride. Convolutions that would exceed it lose their stride, and those behind them are
+            dilated instead, so that the weights see what they saw before. `None` leaves the encoder as it is.
 
     Returns:
-        Pyramid level -> feature map.
+        Pyramid level of the encoder as it was -> feature map.
     """
     ends = {name: level for level, name in _stage_ends(encoder).items()}
+    reached: dict[int, tuple[int, int]] = {}  # tensor -> its stride and the dilation of what follows
 
     def copy(layer: Any, args: Any, kwargs: Any) -> Any:
-        if not isinstance(layer, keras.layers.Layer):
-            return layer(*args, **kwargs)  # a function of keras.ops has no weights to share
-        twin = type(layer).from_config(layer.get_config())
-        y = twin(*args, **kwargs)
-        twin.set_weights(layer.get_weights())
+        before = [reached.get(id(tensor), (1, 1)) for tensor in keras.tree.flatten(args)]
+        stride, dilation = max((pair[0] for pair in before), default=1), max((pair[1] for pair in before), default=1)
+        if isinstance(layer, keras.layers.Layer):
+            config = layer.get_config()
+            if output_stride is not None:
+                stride, dilation = _dilated(layer, config, stride, dilation, output_stride)
+            twin = type(layer).from_config(config)
+            y = twin(*args, **kwargs)
+            twin.set_weights(layer.get_weights())
+        else:
+            y = layer(*args, **kwargs)  # a function of keras.ops has no weights to share
+        reached.update({id(tensor): (stride, dilation) for tensor in keras.tree.flatten(y)})
         return y
 
     run = _graph.replay(encoder, [x], copy)
     return {ends[call.operation.name]: call.outputs[0] for call in run if call.operation.name in ends}
+
+
+def _dilated(layer: Any, config: dict[str, Any], stride: int, dilation: int, largest: int) -> tuple[int, int]:
+    """Changes a layer's configuration so that the stride stays within `largest`.
+
+    Returns:
+        Stride and dilation behind the layer.
+    """
+    if isinstance(layer, keras.layers.ZeroPadding2D):
+        config["padding"] = [[dilation * size for size in pair] for pair in config["padding"]]
+    step = max(config.get("strides", (1,)))
+    if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)) and max(config["kernel_size"]) > 1:
+        config["dilation_rate"] = [dilation * rate for rate in config["dilation_rate"]]
+    if step == 1 or stride * step <= largest:
+        return stride * step, dilation
+    if not isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
+        raise ValueError(
+            f"output_stride={largest} needs a backbone that halves its maps by strided convolutions. "
+            f"Received: {layer.name!r} of class {type(layer).__name__}"
+        )
+    config["strides"] = [1, 1]
+    return stride, dilation * step
 
 
 def freeze(model: keras.Model, until: str | None = None, batch_norm: str = "frozen") -> keras.Model:

@@ -111,7 +111,7 @@ class Application:
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = option("float32", "Precision of the training.")
     out: str = option("runs", "Folder of all runs.")
     name: str | None = option(None, "Name of the run; none: date and time.")
-    loss: str = option("auto", "Keras loss by its snake_case name; auto: the task's own.")
+    loss: str = option("auto", "Loss of Keras or kerazoo.losses by its snake_case name; auto: the task's own.")
     class_weights: Literal["none", "balanced"] = option(
         "none", "`balanced` weighs each class by the inverse of its frequency."
     )

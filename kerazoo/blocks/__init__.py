@@ -21,21 +21,28 @@ from kerazoo.blocks.inverted import (
     squeeze_excite,
 )
 from kerazoo.blocks.residual import add_relu, basic_residual, projection_shortcut
+from kerazoo.blocks.stack import HE_NORMAL_FAN_IN, conv_stack
+from kerazoo.blocks.upsampling import bilinear_upsampling, crop_to, join_skip
 
 __all__ = [
+    "HE_NORMAL_FAN_IN",
     "HE_NORMAL_FAN_OUT",
     "add_relu",
     "basic_residual",
     "batch_norm",
+    "bilinear_upsampling",
     "ceil_max_pool",
     "classification_head",
     "conv_act",
     "conv_norm_act",
+    "conv_stack",
+    "crop_to",
     "dense_head",
     "depthwise_norm_act",
     "drop_path",
     "image_input",
     "inverted_residual",
+    "join_skip",
     "named_activation",
     "norm_act",
     "norm_act_conv",

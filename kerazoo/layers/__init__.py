@@ -7,11 +7,14 @@ from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
 from kerazoo.layers.local_response import LocalResponseNormalization
 from kerazoo.layers.partial_conv import PartialConv2D
+from kerazoo.layers.unpooling import MaxPoolWithSwitches2D, MaxUnpool2D
 
 __all__ = [
     "EuclideanRBF",
     "GaussianRBF",
     "LocalResponseNormalization",
+    "MaxPoolWithSwitches2D",
+    "MaxUnpool2D",
     "PartialConv2D",
     "heaviside",
     "quantizer",

@@ -25,6 +25,10 @@ PAPER = "the paper's widths by hand"
 BVLC = "BVLC reference model, the authors' layers run"
 KERAS = "keras.applications, torchvision.models"
 SMP = "segmentation_models_pytorch.Unet"
+LEEJUNHYUN = "LeeJunHyun/Image_Segmentation, by hand"
+ATOMAI = "pycroscopy/atomai, run"
+BONLIME = "bonlime/keras-deeplab-v3-plus, run"
+CAFFE = "the authors' Caffe definition, run"
 COUNTS: list[tuple[str, dict[str, Any], int, int | None, str]] = [
     # builder, arguments, trainable, total (None where the source does not give it), source
     ("mlp", {}, 266_610, 266_610, PAPER),
@@ -130,6 +134,28 @@ COUNTS: list[tuple[str, dict[str, Any], int, int | None, str]] = [
     ),
     ("unet", {"input_shape": (64, 64, 3), "num_classes": 1, "backbone": "resnet50"}, 32_521_105, None, SMP),
     ("unet", {"input_shape": (64, 64, 3), "num_classes": 1, "backbone": "resnet34"}, 24_436_369, None, SMP),
+    ("fcn32s", {}, 134_346_581, 136_152_917, CAFFE),
+    ("fcn16s", {}, 134_357_354, 134_815_994, CAFFE),
+    ("fcn8s", {}, 134_362_751, 134_489_759, CAFFE),
+    ("fcn8s", {"paper_padding": True}, 134_362_751, 134_489_759, CAFFE),
+    ("fcn8s", {"trainable_upsampling": True}, 134_489_759, 134_489_759, CAFFE),
+    ("deconvnet", {}, 251_805_653, 251_839_061, CAFFE),
+    ("segnet", {}, 29_449_355, 29_465_227, CAFFE),
+    ("segnet", {"num_classes": 21}, 29_455_125, 29_470_997, CAFFE),
+    ("attention_unet", {"num_classes": 1}, 34_877_421, 34_893_045, LEEJUNHYUN),
+    ("attention_unet", {"input_shape": (64, 64, 3), "num_classes": 1}, 34_878_573, 34_894_197, LEEJUNHYUN),
+    ("unet_plus_plus", {}, 9_041_601, 9_041_601, "stated in the authors' code"),
+    ("unet_plus_plus", {"deep_supervision": True}, 9_041_700, 9_041_700, PAPER),
+    ("unet_plus_plus", {"input_shape": (96, 96, 3)}, 9_042_177, 9_042_177, PAPER),
+    ("resunet", {}, 8_223_809, 8_233_025, PAPER),
+    ("unet3d", {}, 19_074_627, 19_079_299, PAPER),
+    ("deeplab_v3_plus", {}, 41_055_413, 41_258_213, BONLIME),
+    ("deeplab_v3_plus", {"num_classes": 19, "output_stride": 8}, 41_054_899, 41_257_699, BONLIME),
+    ("deeplab_v3_plus", {"input_shape": (64, 64, 3), "backbone": "resnet50"}, 26_696_133, None, PAPER),
+    ("hed", {}, 14_716_171, 14_716_171, CAFFE),
+    ("hed", {"side_outputs": True}, 14_716_171, 14_716_171, CAFFE),
+    ("reshednet", {}, 7_673_933, 7_681_875, ATOMAI),
+    ("reshednet", {"num_classes": 3}, 7_674_873, 7_682_827, ATOMAI),
 ]
 
 
@@ -140,6 +166,19 @@ def test_counts(name: str, options: dict, trainable: int, total: int | None, sou
         model = kerazoo.create_model(name, **options)
     assert sum(math.prod(weight.shape) for weight in model.trainable_weights) == trainable, source
     assert total is None or model.count_params() == total, source
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [("unet3d", 19_069_955), ("resunet", 7_782_913)],
+)
+def test_published_counts_of_the_convolutions(name: str, published: int) -> None:
+    """Both papers count the convolutions of the figure, without normalisation and shortcuts."""
+    with zoo.cheap_weights():
+        model = kerazoo.create_model(name)
+    norms = keras.layers.BatchNormalization
+    counted = [layer for layer in model.layers if not isinstance(layer, norms) and "shortcut" not in layer.name]
+    assert sum(layer.count_params() for layer in counted) == published
 
 
 @pytest.mark.parametrize(("group", "name"), CASES)

@@ -22,6 +22,12 @@ def _input_shape(name: str) -> tuple[int, ...]:
     return tuple(card.test_config.get("input_shape", card.input_shape))
 
 
+def _sized(name: str, first: int | None, others: int | None) -> tuple[int | None, ...]:
+    """An input shape whose first axis has one size and whose other spatial axes have another one."""
+    shape = _input_shape(name)
+    return (first, *[others] * (len(shape) - 2), shape[-1])
+
+
 def _second(name: str) -> str:
     """Name of the second argument: num_classes, num_outputs or num_channels."""
     return list(kerazoo.catalog.builder_parameters(name))[1]
@@ -42,7 +48,7 @@ def test_channels_and_classes(name: str, channels: int, outputs: int) -> None:
         model = zoo.fresh(name, input_shape=shape, **{_second(name): outputs}, **_activation(name, outputs))
     spatial = shape[:-1] if _same_size_output(kerazoo.model_card(name)) else ()
     assert model.output_shape == (None, *spatial, outputs)
-    first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+    first = next(layer for layer in model.layers if isinstance(layer, (keras.layers.Conv2D, keras.layers.Conv3D)))
     assert first.kernel.shape[-2] == channels
 
 
@@ -59,18 +65,18 @@ def test_vector_outputs_and_images(name: str, outputs: int) -> None:
 def test_open_size(name: str) -> None:
     """With height and width left open a model gives what the one of fixed size gives."""
     card, static = kerazoo.model_card(name), zoo.built(name)
-    channels = static.input_shape[-1]
     with zoo.cheap_weights():
-        model = zoo.fresh(name, input_shape=(None, None, channels))
+        model = zoo.fresh(name, input_shape=_sized(name, None, None))
     model.set_weights(static.get_weights())
     step = card.size_multiple
     height, width = (
         -(-max(16, card.min_size or 1) // step) * step,
         -(-max(33, card.min_size or 1) // step) * step,
     )
-    x = np.random.default_rng(0).uniform(-1, 1, (1, height, width, channels)).astype("float32")
+    shape = _sized(name, height, width)
+    x = np.random.default_rng(0).uniform(-1, 1, (1, *shape)).astype("float32")
     with zoo.cheap_weights():
-        fixed = zoo.fresh(name, input_shape=(height, width, channels))
+        fixed = zoo.fresh(name, input_shape=shape)
     fixed.set_weights(static.get_weights())
     for a, b in zip(zoo.outputs(model, x), zoo.outputs(fixed, x), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
@@ -79,18 +85,18 @@ def test_open_size(name: str) -> None:
 @pytest.mark.parametrize("name", zoo.models(lambda card: card.kind in zoo.IMAGE_KINDS and not card.dynamic_size))
 def test_open_size_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="input_shape"):
-        zoo.fresh(name, input_shape=(None, None, _input_shape(name)[-1]))
+        zoo.fresh(name, input_shape=_sized(name, None, None))
 
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_smallest_size(name: str) -> None:
-    smallest, channels = kerazoo.model_card(name).min_size, _input_shape(name)[-1]
+    smallest = kerazoo.model_card(name).min_size
     assert smallest is not None
-    model = zoo.fresh(name, input_shape=(smallest, smallest, channels))
-    found = zoo.outputs(model, np.ones((2, smallest, smallest, channels), "float32"))
+    model = zoo.fresh(name, input_shape=_sized(name, smallest, smallest))
+    found = zoo.outputs(model, np.ones((2, *model.input_shape[1:]), "float32"))
     assert all(np.all(np.isfinite(output)) for output in found)
     with pytest.raises(ValueError, match=rf"input_shape.*Received.*{smallest - 1}"):
-        zoo.fresh(name, input_shape=(smallest - 1, smallest, channels))
+        zoo.fresh(name, input_shape=_sized(name, smallest - 1, smallest))
 
 
 @pytest.mark.parametrize("name", zoo.models(lambda card: card.kind == "image_classifier"))
@@ -132,7 +138,7 @@ def test_feature_levels(name: str) -> None:
     card, shape = kerazoo.model_card(name), _input_shape(name)
     size = 128 if card.dynamic_size else shape[0]
     with zoo.cheap_weights():
-        model = zoo.fresh(name, input_shape=(size, size, shape[-1]))
+        model = zoo.fresh(name, input_shape=_sized(name, size, size))
         extractor = kerazoo.feature_extractor(model)
         assert set(extractor.output) == set(card.feature_levels)
         small = kerazoo.feature_extractor(zoo.fresh(name))

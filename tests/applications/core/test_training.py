@@ -80,9 +80,11 @@ def test_biases_and_norm_gains_are_spared_from_weight_decay():
         assert optimizer._use_weight_decay(variable) is shrinks
 
 
-@pytest.mark.parametrize("name", ["sparse_categorical_crossentropy", "mean_absolute_error", "huber", "dice"])
+@pytest.mark.parametrize("name", ["sparse_categorical_crossentropy", "mean_absolute_error", "huber", "dice", "focal"])
 def test_losses_by_name(name):
-    assert optimization.make_loss(name).name.replace("_loss", "") == name
+    loss = optimization.make_loss(name)
+    assert loss.name.replace("_loss", "") == name
+    assert type(loss).__module__.startswith("kerazoo.") == (name in ("dice", "focal"))
 
 
 @pytest.mark.parametrize(
@@ -265,8 +267,9 @@ def test_class_weights_balance_rare_classes(tmp_path):
     assert len(plain.load(tf.constant(0, tf.int64), tf.zeros([plain.num_draws]))) == 2
 
 
-def test_segmentation_with_class_weights_and_a_dense_loss(kerazoo, tmp_path):
-    words = (*SMALL_NUCLEI, "--class-weights", "balanced", "--loss", "categorical_focal_crossentropy")
+@pytest.mark.parametrize("loss", ["categorical_focal_crossentropy", "focal_tversky"])
+def test_segmentation_with_class_weights_and_a_dense_loss(loss, kerazoo, tmp_path):
+    words = (*SMALL_NUCLEI, "--class-weights", "balanced", "--loss", loss)
     _, metrics, _ = train(kerazoo, tmp_path, "semantic-segmentation", *words)
     assert 0 <= metrics["test"]["foreground_iou"] <= 1
 
