@@ -14,7 +14,7 @@ from keras import layers, ops
 
 from kerazoo import blocks, checks
 from kerazoo.catalog import register_model
-from kerazoo.classic.linear_units import LinearUnits
+from kerazoo.blocks.linear_units import LinearUnits
 from kerazoo.layers.activations import heaviside
 
 

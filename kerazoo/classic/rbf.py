@@ -110,7 +110,7 @@ def choose_centres(x: Any, units: int, method: str = "k-means", seed: int = 0) -
         ValueError: If there are fewer samples than centres.
 
     Example:
-        >>> choose_centres(x, 20).shape
+        >>> choose_centres([[0.1 * k] * 13 for k in range(40)], 20).shape
         (20, 13)
     """
     import numpy as np

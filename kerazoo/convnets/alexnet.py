@@ -60,6 +60,7 @@ def alexnet(
         input_shape: `(height, width, channels)` of at least 67 x 67 (63 x 63 with one tower). The paper prints
             224, which does not give its 55 x 55 maps; 227 does. `None` for height and width works with
             `include_top=False`.
+        include_top: Whether to end in the fully connected layers (`flatten`, `fc1`, `fc2`) and `predictions`.
         variant: `"two_tower"`, the network of 2012, or `"one_tower"`, that of 2014: 64-192-384-256-256 filters
             that all see each other, no local response normalisation.
         hidden_units: Units of the fully connected layers.

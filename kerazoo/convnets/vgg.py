@@ -50,6 +50,7 @@ def _vgg(
     Args:
         input_shape: `(height, width, channels)` of at least 32 x 32. `None` for height and width works with
             `include_top=False`.
+        include_top: Whether to end in the fully connected layers (`flatten`, `fc1`, `fc2`) and `predictions`.
         normalization: `None` as in the paper, or `"batch"` after each convolution, which trains far more easily.
         hidden_units: Units of the fully connected layers.
         dropout_rate: Fraction of units dropped after each fully connected layer.

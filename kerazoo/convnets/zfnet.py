@@ -38,6 +38,7 @@ def zfnet(
     Args:
         input_shape: `(height, width, channels)` of at least 63 x 63. `None` for height and width works with
             `include_top=False`.
+        include_top: Whether to end in the fully connected layers (`flatten`, `fc1`, `fc2`) and `predictions`.
         hidden_units: Units of the fully connected layers.
         dropout_rate: Fraction of units dropped after each fully connected layer.
 

@@ -24,7 +24,7 @@ class GaussianRBF(keras.layers.Layer):
 
     Example:
         >>> layer = kerazoo.layers.GaussianRBF(3)
-        >>> layer(keras.ops.zeros((1, 2))).shape
+        >>> tuple(layer(keras.ops.zeros((1, 2))).shape)
         (1, 3)
 
     References:

@@ -25,7 +25,7 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     Example:
         >>> layer = kerazoo.layers.LocalResponseNormalization(size=5, k=2.0, alpha=1e-4, beta=0.75)
-        >>> layer(keras.ops.ones((1, 8, 8, 96))).shape
+        >>> tuple(layer(keras.ops.ones((1, 8, 8, 96))).shape)
         (1, 8, 8, 96)
 
     References:

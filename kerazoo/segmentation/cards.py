@@ -32,6 +32,13 @@ _FCN: dict[str, Any] = {
     ),
 }
 
+# With two score maps behind an up-sampling of 16 or 32 there is nothing a small nucleus could be made of: more maps.
+_FCN_OVERFIT: dict[str, Any] = {
+    "steps": 400,
+    "learning_rate": 3e-3,
+    "options": {"filters": 8, "bottleneck_filters": 64, "dropout_rate": 0.0, "trainable_upsampling": True},
+}
+
 CARDS = (
     ModelCard(
         name="unet",
@@ -98,6 +105,7 @@ CARDS = (
         trainable_params=134_346_581,
         flops=216_511_911_936,
         **_FCN,
+        overfit={**_FCN_OVERFIT, "options": {**_FCN_OVERFIT["options"], "num_classes": 16}},
     ),
     ModelCard(
         name="fcn16s",
@@ -106,6 +114,7 @@ CARDS = (
         trainable_params=134_357_354,
         flops=216_537_544_704,
         **_FCN,
+        overfit={**_FCN_OVERFIT, "options": {**_FCN_OVERFIT["options"], "num_classes": 8}},
     ),
     ModelCard(
         name="fcn8s",
@@ -114,6 +123,7 @@ CARDS = (
         trainable_params=134_362_751,
         flops=216_565_994_496,
         **_FCN,
+        overfit=_FCN_OVERFIT,
     ),
     ModelCard(
         name="deconvnet",
@@ -142,6 +152,7 @@ CARDS = (
             "Training in two stages on object proposals and the fusion of their maps are left to the application.",
             "The shifts of batch normalisation start from 0, not from 0.001.",
         ),
+        overfit={"learning_rate": 1e-2, "options": {"filters": 8, "bottleneck_filters": 64}},
     ),
     ModelCard(
         name="segnet",
@@ -169,6 +180,7 @@ CARDS = (
         sample=Sample(inputs=Tensor((40, 36, 3), low=-1.0), targets=Tensor((40, 36), "int32", 0, 3)),
         test_config={"input_shape": (40, 36, 3), "num_classes": 3, "filters": 4},
         deviations=("The convolutions have biases, as in the authors' release; the paper says they have none.",),
+        overfit={"options": {"filters": 8}},
     ),
     ModelCard(
         name="attention_unet",
@@ -224,6 +236,7 @@ CARDS = (
         sample=Sample(inputs=Tensor((20, 24, 1), low=-1.0), targets=Tensor((20, 24), "int32", 0, 3)),
         test_config={"input_shape": (20, 24, 1), "num_classes": 3, "filters": 4},
         deviations=("The authors' L2 penalty of 1e-4 on the kernels is left to the optimiser's weight decay.",),
+        overfit={"options": {"filters": 8, "dropout_rate": 0.0}},
     ),
     ModelCard(
         name="resunet",
@@ -316,6 +329,7 @@ CARDS = (
             "The score layers do not start from zero, so that all layers learn from the first step on.",
             "One learning rate for all layers; the release has others for stage 5, the sides and the fusion.",
         ),
+        overfit={"steps": 400, "options": {"filters": 8}},
     ),
     ModelCard(
         name="reshednet",

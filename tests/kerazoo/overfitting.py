@@ -40,13 +40,19 @@ def _scenes(size: int) -> list[Any]:
 
 
 def nuclei(shape: tuple[int, ...], out: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns four simulated images of nuclei and their masks; a smaller output sees the centre."""
+    """Returns four simulated images of nuclei and their masks; a smaller output sees the centre.
+
+    A volume is one image repeated along its last axis.
+    """
     scenes = _scenes(max(shape[0], shape[1], 32))
     x = np.stack([scene.image[: shape[0], : shape[1]] for scene in scenes])[..., None].astype("float32")
     y = np.stack([scene.mask[: shape[0], : shape[1]] for scene in scenes]).astype("int32")
     top, left = (shape[0] - out[0]) // 2, (shape[1] - out[1]) // 2
     x = np.repeat((x - x.mean()) / x.std(), shape[-1], axis=-1)
-    return x, y[:, top : top + out[0], left : left + out[1], None]
+    y = y[:, top : top + out[0], left : left + out[1], None]
+    if len(shape) == 4:
+        x, y = (np.repeat(maps[:, :, :, None], shape[2], axis=3) for maps in (x, y))
+    return x, y
 
 
 def _first(outputs: Any) -> Any:

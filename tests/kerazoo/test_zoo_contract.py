@@ -180,7 +180,7 @@ def _of_numpy(value: Any) -> Any:
     """Turns the numbers in an argument into those that come out of NumPy and pandas."""
     if isinstance(value, (tuple, list)):
         return type(value)(_of_numpy(part) for part in value)
-    kinds: dict[type, Any] = {bool: np.bool_, int: np.int64, float: np.float32}
+    kinds: dict[type, Any] = {bool: np.bool_, int: np.int64, float: np.float64}
     return kinds.get(type(value), lambda same: same)(value)
 
 
