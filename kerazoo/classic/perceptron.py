@@ -13,8 +13,8 @@ import keras
 from keras import layers, ops
 
 from kerazoo import blocks, checks
-from kerazoo.catalog import register_model
 from kerazoo.blocks.linear_units import LinearUnits
+from kerazoo.catalog import register_model
 from kerazoo.layers.activations import heaviside
 
 

@@ -148,6 +148,7 @@ def _squeezenet(name: str, release: str, params: int, flops: int, size: int, end
         deviations=(
             "The authors' file of version 1.0 pads the 1 x 1 convolution conv10 by one pixel, the paper's table does "
             "not; here it is not padded.",
+            "The biases of conv10 start at 0.1 and not at 0: a class whose map starts negative everywhere stays dead.",
         ),
     )
 

@@ -105,7 +105,16 @@ def _head(x: keras.KerasTensor, num_classes: int, activation: Any, dropout_rate:
     """One map per class, averaged."""
     x = layers.Dropout(dropout_rate, name="head_dropout")(x)
     initializer = {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": 0.01}}
-    x = blocks.conv_act(x, num_classes, 1, names=("conv10", "conv10_relu"), kernel_initializer=initializer)
+    # Each class has one map behind a ReLU: one that starts out negative everywhere would never learn.
+    alive = {"class_name": "Constant", "config": {"value": 0.1}}
+    x = blocks.conv_act(
+        x,
+        num_classes,
+        1,
+        names=("conv10", "conv10_relu"),
+        kernel_initializer=initializer,
+        bias_initializer=alive,
+    )
     x = layers.GlobalAveragePooling2D(data_format="channels_last", dtype="float32", name="avg_pool")(x)
     return layers.Activation(activation, dtype="float32", name="predictions")(x)
 

@@ -395,5 +395,10 @@ CARDS = (
             "Batch normalisation has momentum 0.9 instead of 0.9997, so that its statistics settle soon.",
             "The first convolution is padded on both sides, like all others with a stride.",
         ),
+        overfit={
+            "steps": 400,
+            "learning_rate": 6e-3,
+            "options": {"filters": 16, "width_multiplier": 0.125, "dropout_rate": 0.0},
+        },
     ),
 )

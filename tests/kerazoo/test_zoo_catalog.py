@@ -6,6 +6,7 @@ import dataclasses
 
 import keras
 import pytest
+import zoo
 
 import kerazoo
 from kerazoo import catalog
@@ -100,3 +101,11 @@ def test_two_cards_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_card_needs_a_known_kind() -> None:
     with pytest.raises(ValueError, match="kind of card 'mlp'"):
         dataclasses.replace(kerazoo.model_card("mlp"), kind="classifier")
+
+
+def test_models_tested_through_another_one_share_its_builder() -> None:
+    for name, other in zoo.SAME_CODE.items():
+        card, twin = kerazoo.model_card(name), kerazoo.model_card(other)
+        assert (card.module, card.family, card.kind) == (twin.module, twin.family, twin.kind)
+        assert catalog.builder_parameters(name) | {"name": ""} == catalog.builder_parameters(other) | {"name": ""}
+        assert card.params > twin.params

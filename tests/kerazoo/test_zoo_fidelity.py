@@ -323,7 +323,7 @@ def test_lenet5_starts_within_the_papers_bounds() -> None:
 _NORMALIZED = ("resnet", "resnet_cifar", "unet", "cnn", "mlp")
 
 
-@pytest.mark.parametrize("name", zoo.models(lambda card: card.family in _NORMALIZED))
+@pytest.mark.parametrize("name", zoo.distinct(lambda card: card.family in _NORMALIZED))
 def test_batch_normalisation_of_the_papers_code(name: str) -> None:
     """Momentum 0.9 (PyTorch's 0.1) and epsilon 1e-5, not Keras's 0.99 and 1e-3."""
     options = {"normalization": "batch"} if "normalization" in builder_parameters(name) else {}

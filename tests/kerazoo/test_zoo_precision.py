@@ -9,7 +9,7 @@ import zoo
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("name", zoo.models())
+@pytest.mark.parametrize("name", zoo.distinct())
 def test_mixed_precision(name: str, policy: str) -> None:
     before = keras.config.dtype_policy()
     model = zoo.fresh(name, dtype=policy)

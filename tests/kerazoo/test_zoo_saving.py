@@ -56,7 +56,7 @@ def reloaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     return zoo.once(tmp_path_factory.getbasetemp(), "reloaded", compute)
 
 
-@pytest.mark.parametrize("name", zoo.models())
+@pytest.mark.parametrize("name", zoo.distinct())
 def test_reload_in_a_fresh_interpreter(name: str, reloaded: dict[str, float]) -> None:
     assert reloaded[name] < 1e-6
 
@@ -81,7 +81,7 @@ _FAMILIES = {kerazoo.model_card(name).family: name for name in reversed(kerazoo.
 
 @pytest.mark.parametrize(
     ("name", "suffix"),
-    [*((name, ".weights.h5") for name in zoo.models()), *((name, ".keras") for name in _FAMILIES.values())],
+    [*((name, ".weights.h5") for name in zoo.distinct()), *((name, ".keras") for name in _FAMILIES.values())],
 )
 def test_weights_round_trip(name: str, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"saved{suffix}"

@@ -10,7 +10,7 @@ import zoo
 import kerazoo
 from kerazoo.card import ModelCard
 
-IMAGES = zoo.models(lambda card: card.kind in zoo.IMAGE_KINDS)
+IMAGES = zoo.distinct(lambda card: card.kind in zoo.IMAGE_KINDS)
 
 
 def _same_size_output(card: ModelCard) -> bool:
@@ -53,7 +53,7 @@ def test_channels_and_classes(name: str, channels: int, outputs: int) -> None:
 
 
 @pytest.mark.parametrize("outputs", [1, 2, 7])
-@pytest.mark.parametrize("name", zoo.models(lambda card: card.kind == "vector"))
+@pytest.mark.parametrize("name", zoo.distinct(lambda card: card.kind == "vector"))
 def test_vector_outputs_and_images(name: str, outputs: int) -> None:
     with zoo.cheap_weights():
         for shape in ({}, {"input_shape": (6, 5, 2)}):
@@ -61,7 +61,7 @@ def test_vector_outputs_and_images(name: str, outputs: int) -> None:
             assert model.output_shape == (None, outputs)
 
 
-@pytest.mark.parametrize("name", zoo.models(lambda card: card.kind in zoo.IMAGE_KINDS and card.dynamic_size))
+@pytest.mark.parametrize("name", zoo.distinct(lambda card: card.kind in zoo.IMAGE_KINDS and card.dynamic_size))
 def test_open_size(name: str) -> None:
     """With height and width left open a model gives what the one of fixed size gives."""
     card, static = kerazoo.model_card(name), zoo.built(name)
@@ -82,7 +82,7 @@ def test_open_size(name: str) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", zoo.models(lambda card: card.kind in zoo.IMAGE_KINDS and not card.dynamic_size))
+@pytest.mark.parametrize("name", zoo.distinct(lambda card: card.kind in zoo.IMAGE_KINDS and not card.dynamic_size))
 def test_open_size_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="input_shape"):
         zoo.fresh(name, input_shape=_sized(name, None, None))
@@ -99,7 +99,7 @@ def test_smallest_size(name: str) -> None:
         zoo.fresh(name, input_shape=_sized(name, smallest - 1, smallest))
 
 
-@pytest.mark.parametrize("name", zoo.models(lambda card: card.kind == "image_classifier"))
+@pytest.mark.parametrize("name", zoo.distinct(lambda card: card.kind == "image_classifier"))
 def test_head_and_pooling(name: str) -> None:
     full = zoo.built(name)
     x, _ = zoo.batch(name)
@@ -133,7 +133,7 @@ def test_preprocessing(name: str) -> None:
     np.testing.assert_allclose(zoo.value(pixels(np.array([0.0, 127.5, 255.0]))), [-1, 0, 1], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", zoo.models(lambda card: card.feature_levels))
+@pytest.mark.parametrize("name", zoo.distinct(lambda card: card.feature_levels))
 def test_feature_levels(name: str) -> None:
     card, shape = kerazoo.model_card(name), _input_shape(name)
     size = 128 if card.dynamic_size else shape[0]

@@ -168,7 +168,7 @@ def test_freeze_refuses() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", zoo.models(lambda card: card.kind in ("image_classifier", "dense_prediction", "vector"))
+    "name", zoo.distinct(lambda card: card.kind in ("image_classifier", "dense_prediction", "vector"))
 )
 def test_replace_head(name: str) -> None:
     old = zoo.fresh(name)
