@@ -201,9 +201,9 @@ def evaluate(arguments: list[str]) -> int:
 
 def predict(arguments: list[str]) -> int:
     """Predict your own files with a finished run: `kerazoo predict RUN INPUT... -o out/`."""
-    parser = _parser("predict", "Predicts image files, or all images in folders, with the model of a run.")
+    parser = _parser("predict", "Predicts files, or all files in folders, with the model of a run.")
     parser.add_argument("run", help="run directory")
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="image file or folder")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="file (image, or CSV for tabular) or folder")
     parser.add_argument("-o", "--out", required=True, help="folder for the predictions")
     parser.add_argument(
         "--on-bad-file",

@@ -56,6 +56,13 @@ class ImageClassification(Application):
         "Size all images are resized to, `64` or `HEIGHT,WIDTH`; none: their common size, or about their median.",
         minimum=1,
     )
+    weights: str | None = option(
+        None, "Weights to begin with: `imagenet`, a weights file, or the `model.keras` of another run."
+    )
+    freeze_until: str | None = option(None, "Last layer that keeps its weights, e.g. `stage3_out`; none: no layer.")
+    unfreeze_epoch: int | None = option(
+        None, "Epochs after which the frozen layers learn too, ten times slower; none: never.", minimum=1
+    )
     augment: ImageAugmentation = group(ImageAugmentation, "Random changes of the training images.")
 
     def datasets(self, progress: Callable | None = None) -> Datasets:
@@ -66,8 +73,14 @@ class ImageClassification(Application):
 
     def check(self) -> None:
         super().check()
+        if self.model == "rbf":
+            raise UserError("--model rbf: its centres come from the rows of a table; use `kerazoo train tabular`.")
         if self.image_size is not None and len(self.image_size) not in (1, 2):
             raise UserError(f"image_size: expected one or two numbers, received {len(self.image_size)}.")
+        if self.unfreeze_epoch is not None and self.freeze_until is None:
+            raise UserError("unfreeze_epoch: nothing is frozen; give --freeze-until a layer, e.g. stage3_out.")
+        if self.unfreeze_epoch is not None and self.unfreeze_epoch >= self.epochs:
+            raise UserError(f"unfreeze_epoch: expected less than epochs={self.epochs}, received {self.unfreeze_epoch}.")
 
     def for_other_data(self, data: str, known: dict[str, Any]) -> Application:
         return super().for_other_data(data, known).replace(image_size=tuple(known["image_shape"][:2]))
@@ -106,8 +119,25 @@ class ImageClassification(Application):
         return Samples(len(chosen), load, augment, NUM_DRAWS)
 
     def build(self, datasets: Datasets, dtype: str | None = None) -> keras.Model:
-        shape = tuple(int(n) for n in datasets.images.max_shape)
-        return self.create(shape, datasets.num_classes, include_preprocessing=standardisation(datasets), dtype=dtype)
+        import kerazoo
+        from applications.core.fine_tuning import freeze, pretrained
+
+        shape, scale = tuple(int(n) for n in datasets.images.max_shape), standardisation(datasets)
+        if self.weights is None:
+            options: dict[str, Any] = {"include_preprocessing": scale, "dtype": dtype}
+            if kerazoo.model_card(self.model).kind == "vector":  # whose outputs are not probabilities by default
+                options["output_activation"] = "softmax"
+            model = self.create(shape, datasets.num_classes, **options)
+        else:
+            model = pretrained(self, self.weights, datasets, scale, dtype)
+        return freeze(model, self.freeze_until, for_good=self.unfreeze_epoch is None)
+
+    def adapt(self, optimizer: keras.Optimizer, model: keras.Model, steps_per_epoch: int) -> keras.Optimizer:
+        from applications.core.fine_tuning import slow_and_late
+
+        if self.freeze_until is None or self.unfreeze_epoch is None:
+            return optimizer
+        return slow_and_late(optimizer, model, self.freeze_until, self.unfreeze_epoch * steps_per_epoch)
 
     @property
     def _loss_name(self) -> str:
@@ -260,7 +290,7 @@ def _hard_metrics(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]
 
 
 def classification_metrics(
-    labels: np.ndarray, probabilities: np.ndarray, class_names: tuple[str, ...]
+    labels: np.ndarray, probabilities: np.ndarray, class_names: tuple[str, ...], unit: str = "images"
 ) -> tuple[dict[str, float], Table]:
     """Returns the metrics of a classifier and the table of precision, recall and F1 per class.
 
@@ -268,6 +298,7 @@ def classification_metrics(
         labels: True classes, shape (samples,).
         probabilities: Shape (samples, classes).
         class_names: Names in the order of the classes.
+        unit: What the samples are.
     """
     import numpy as np
     from sklearn.metrics import precision_recall_fscore_support
@@ -284,7 +315,7 @@ def classification_metrics(
         (name, float(precision), float(recall), float(f1), int(support))
         for name, precision, recall, f1, support in zip(class_names, *scores, strict=True)
     ]
-    return metrics, Table("Precision, recall and F1 per class", ("class", "precision", "recall", "F1", "images"), rows)
+    return metrics, Table("Precision, recall and F1 per class", ("class", "precision", "recall", "F1", unit), rows)
 
 
 def _figures(images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, datasets: Datasets) -> list[Figure]:

@@ -3,7 +3,8 @@
 usage: python -m benchmarks.quality TASK [--seeds 5] [--option value ...]
 
 Every seed is a whole run of `kerazoo train TASK --seed N`. The figures go to `benchmarks/results/quality_TASK.json`
-after each seed, so an interrupted measurement goes on with the next one; other options begin a new file.
+after each seed, so an interrupted measurement goes on with the next one; other options begin a new file. A task with
+several measurements (`MEASUREMENTS`) is measured in all of them unless options are given.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+MEASUREMENTS = {
+    "tabular": (
+        ("--data", "breast_cancer", "--model", "mlp"),
+        ("--data", "diabetes", "--model", "mlp"),
+        ("--data", "diabetes", "--model", "rbf"),
+    ),
+}
+LOWER_IS_BETTER = ("rmse",)
 
 
 def measure(task: str, seeds: int, words: list[str]) -> dict[str, Any]:
@@ -31,8 +40,9 @@ def measure(task: str, seeds: int, words: list[str]) -> dict[str, Any]:
     values, rest = parse_arguments(cls, words)
     if rest:
         raise SystemExit(f"unexpected word {rest[0]!r}")
-    file = RESULTS / f"quality_{task}.json"
     options = to_dict(from_dict(cls, values))
+    several = f"_{options['data']}_{options['model']}" if task in MEASUREMENTS else ""
+    file = RESULTS / f"quality_{task}{several}.json"
     for changing in ("seed", "out", "name"):
         options.pop(changing)
     known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
@@ -79,7 +89,8 @@ def summary(content: dict[str, Any]) -> dict[str, Any]:
         if not values:
             return {}
         spread = statistics.stdev(values) if len(values) > 1 else 0.0
-        return {"mean": statistics.mean(values), "spread": spread, "worst": min(values)}
+        worst = max(values) if name in LOWER_IS_BETTER else min(values)
+        return {"mean": statistics.mean(values), "spread": spread, "worst": worst}
 
     seconds = [row["training_seconds"] for row in content["seeds"]]
     return {
@@ -108,7 +119,8 @@ def main() -> None:
     parser.add_argument("task")
     parser.add_argument("--seeds", type=int, default=5)
     known, words = parser.parse_known_args()
-    print(describe(measure(known.task, known.seeds, words)))
+    for options in [tuple(words)] if words else MEASUREMENTS.get(known.task, ((),)):
+        print(describe(measure(known.task, known.seeds, list(options))))
 
 
 if __name__ == "__main__":

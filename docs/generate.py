@@ -256,11 +256,11 @@ def option_tables(cls: type) -> str:
     )
 
 
-def application_page(name: str, cls: type) -> str:
+def application_page(name: str, cls: Any) -> str:
     """Returns the page of one application."""
     doc = sections(cls.__doc__)
     commands = f"""kerazoo train {name}                          # on its own data, no network needed
-kerazoo train {name} --data path/to/images    # on yours
+kerazoo train {name} --data {cls.own_data:<18}# on yours
 kerazoo train {name} --print-config > my.yaml # every option as a file
 kerazoo train {name} --config my.yaml
 kerazoo resume runs/{name}/RUN                # go on where it stopped
@@ -318,7 +318,7 @@ def quality_page() -> str:
         versions = ", ".join(f"{package} {version}" for package, version in found["packages"].items())
         parts.append(
             section(
-                found["task"],
+                f"{found['task']}: {found['model']} on {found['data']}",
                 f"`{found['model']}` ({found['params']:,} parameters) on `{found['data']}`; {name.replace('_', ' ')} "
                 f"on the test split, beside {found['baseline_name']}.\n\n"
                 + table(["seed", found["model"], "simple method", "epochs", "training, s"], rows)

@@ -30,7 +30,20 @@ _PUBLIC = {
     "load_model": "kerazoo.files",
     "export": "kerazoo.exporters",
 }
-_MODULES = ("blocks", "card", "catalog", "checks", "exporters", "flops", "layers", "surgery", "weights")
+_MODULES = (
+    "blocks",
+    "card",
+    "catalog",
+    "checks",
+    "exporters",
+    "finetuning",
+    "flops",
+    "layers",
+    "losses",
+    "metrics",
+    "surgery",
+    "weights",
+)
 
 __all__ = ["__version__", *_PUBLIC]
 

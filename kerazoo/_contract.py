@@ -16,6 +16,7 @@ import numpy as np
 from kerazoo import checks
 from kerazoo._words import nearest
 from kerazoo.card import ModelCard
+from kerazoo.weights import imagenet, transplant
 from kerazoo.weights.files import check_weights, load_weights
 
 # Said once for all builders; an entry in a builder's own `Args` section takes precedence.
@@ -34,10 +35,14 @@ SPINE = {
     "dropout_rate": "Fraction of units dropped, in [0, 1).",
     "include_preprocessing": (
         "`False`: the input has the card's `input_range`. `True`: the input is in [0, 255] and a "
-        "`Rescaling` layer named `preprocess` brings it to [-1, 1]. A pair `(scale, offset)`: `x * "
-        "scale + offset`."
+        "`Rescaling` layer named `preprocess` brings it to [-1, 1], or to what the weights were trained with for "
+        '`weights="imagenet"`. A pair `(scale, offset)`, each one number or one per channel: `x * scale + offset`.'
     ),
-    "weights": ("`None` for random initial weights, or the path of a `.weights.h5` or `.keras` file that fits."),
+    "weights": (
+        "`None` for random initial weights, or the path of a `.weights.h5`, `.h5` or `.keras` file that fits, of "
+        'kerazoo or keras.applications; `"imagenet"` where the card lists it: the files of keras.applications are '
+        "downloaded once, and take RGB. With another number of classes everything but `predictions` is loaded."
+    ),
     "dtype": ('Precision policy, e.g. `"mixed_bfloat16"`; `None` for the global one. Heads compute in float32 always.'),
     "name": "Name of the model. Defaults to the name of the builder.",
 }
@@ -67,10 +72,17 @@ def under_contract(
         second = list(signature.parameters)[1]
         for word in ("classifier_activation", "output_activation"):
             checks.several_for_softmax(word, given.get(word), second, given[second])
+        pretrained = given.get("weights") == "imagenet"
+        if pretrained:
+            row = transplant.imagenet_row(card.name, given)
+            if given["include_preprocessing"] is True:
+                given["include_preprocessing"] = imagenet.SCALES[row.scaling]
         with _dtype_policy(given.get("dtype")):
             model = builder(**given)
-        if given.get("weights") is not None:
-            load_weights(model, given["weights"])
+        if pretrained:
+            transplant.load_imagenet(model, card.name, given)
+        elif given.get("weights") is not None:
+            load_weights(model, given["weights"], builder=card.name)
         return model
 
     build.__signature__ = signature  # type: ignore[attr-defined]

@@ -33,7 +33,8 @@ def register_classes() -> None:
     """
     from kerazoo import catalog
 
-    importlib.import_module("kerazoo.layers")
+    for module in ("layers", "losses", "metrics", "finetuning"):
+        importlib.import_module(f"kerazoo.{module}")
     for name in catalog.list_models():
         card = catalog.model_card(name)
         if card.custom_objects and card.module.startswith("kerazoo."):

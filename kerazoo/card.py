@@ -81,6 +81,8 @@ class ModelCard:
         custom_objects: Whether a saved file needs `import kerazoo` before it can be loaded.
         rule_trained: Trained by a rule of its own rather than by the gradient of a loss.
         test_config: Small arguments for the tests.
+        overfit: How it learns a few samples by heart from random initial weights, where that is not 200 steps of Adam
+            at 1e-3 with `test_config`: `steps`, `optimizer`, `learning_rate`, and `options` for the builder.
         sample: A batch for the model built with `test_config`.
         deviations: Where the model departs from the paper, one sentence each.
         unlike_default: What other well-known code does differently, and the option that reproduces it.
@@ -113,13 +115,14 @@ class ModelCard:
     custom_objects: bool = False
     rule_trained: bool = False
     test_config: Mapping[str, Any] = field(default_factory=dict)
+    overfit: Mapping[str, Any] = field(default_factory=dict)
     deviations: tuple[str, ...] = ()
     unlike_default: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"kind of card {self.name!r} must be one of {', '.join(KINDS)}. Received: {self.kind!r}")
-        for name in ("feature_levels", "test_config"):
+        for name in ("feature_levels", "test_config", "overfit"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def to_dict(self) -> dict[str, Any]:
@@ -128,5 +131,6 @@ class ModelCard:
         return plain | {
             "feature_levels": dict(self.feature_levels),
             "test_config": dict(self.test_config),
+            "overfit": dict(self.overfit),
             "sample": asdict(self.sample),
         }

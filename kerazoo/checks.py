@@ -52,6 +52,13 @@ def non_negative(name: str, value: Any) -> float:
     return float(value)
 
 
+def positive(name: str, value: Any) -> float:
+    """Returns a finite number above zero."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a number above 0. Received: {name}={value!r}")
+    return float(value)
+
+
 def flag(name: str, value: Any) -> bool:
     """Returns a bool; refuses strings and the like, which would count as true."""
     if not isinstance(value, bool):

@@ -147,6 +147,8 @@ def _layer_macs(layer: Any, inputs: list[Shape], outputs: list[Shape]) -> int:
         return int(layer.flops(inputs, out)) // 2
     if isinstance(layer, _TRANSPOSED):
         return _positions(first) * _size(layer.kernel)
+    if isinstance(layer, _DEPTHWISE) and math.prod(layer.kernel_size) == 1:
+        return 0  # one factor per channel, which is element-wise work
     if isinstance(layer, _DEPTHWISE + _CONVS) and not isinstance(layer, _SEPARABLE):
         return _positions(out) * _size(layer.kernel)
     if isinstance(layer, _SEPARABLE):

@@ -92,28 +92,60 @@ def feature_extractor(model: keras.Model, levels: Sequence[str] | None = None) -
     return keras.Model(_graph.inputs(model), outputs, name=f"{model.name}_features")
 
 
-def graft(encoder: keras.Model, x: keras.KerasTensor) -> dict[int, keras.KerasTensor]:
+def graft(encoder: keras.Model, x: keras.KerasTensor, output_stride: int | None = None) -> dict[int, keras.KerasTensor]:
     """Runs copies of an encoder's layers on `x`, one by one, so that they become part of a flat graph.
 
     Args:
         encoder: A functional model with one input and stage ends; the copies have its weights.
         x: The tensor to start from, of the encoder's input shape.
+        output_stride: Largest stride. Convolutions that would exceed it lose their stride, and those behind them are
+            dilated instead, so that the weights see what they saw before. `None` leaves the encoder as it is.
 
     Returns:
-        Pyramid level -> feature map.
+        Pyramid level of the encoder as it was -> feature map.
     """
     ends = {name: level for level, name in _stage_ends(encoder).items()}
+    reached: dict[int, tuple[int, int]] = {}  # tensor -> its stride and the dilation of what follows
 
     def copy(layer: Any, args: Any, kwargs: Any) -> Any:
-        if not isinstance(layer, keras.layers.Layer):
-            return layer(*args, **kwargs)  # a function of keras.ops has no weights to share
-        twin = type(layer).from_config(layer.get_config())
-        y = twin(*args, **kwargs)
-        twin.set_weights(layer.get_weights())
+        before = [reached.get(id(tensor), (1, 1)) for tensor in keras.tree.flatten(args)]
+        stride, dilation = max((pair[0] for pair in before), default=1), max((pair[1] for pair in before), default=1)
+        if isinstance(layer, keras.layers.Layer):
+            config = layer.get_config()
+            if output_stride is not None:
+                stride, dilation = _dilated(layer, config, stride, dilation, output_stride)
+            twin = type(layer).from_config(config)
+            y = twin(*args, **kwargs)
+            twin.set_weights(layer.get_weights())
+        else:
+            y = layer(*args, **kwargs)  # a function of keras.ops has no weights to share
+        reached.update({id(tensor): (stride, dilation) for tensor in keras.tree.flatten(y)})
         return y
 
     run = _graph.replay(encoder, [x], copy)
     return {ends[call.operation.name]: call.outputs[0] for call in run if call.operation.name in ends}
+
+
+def _dilated(layer: Any, config: dict[str, Any], stride: int, dilation: int, largest: int) -> tuple[int, int]:
+    """Changes a layer's configuration so that the stride stays within `largest`.
+
+    Returns:
+        Stride and dilation behind the layer.
+    """
+    if isinstance(layer, keras.layers.ZeroPadding2D):
+        config["padding"] = [[dilation * size for size in pair] for pair in config["padding"]]
+    step = max(config.get("strides", (1,)))
+    if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)) and max(config["kernel_size"]) > 1:
+        config["dilation_rate"] = [dilation * rate for rate in config["dilation_rate"]]
+    if step == 1 or stride * step <= largest:
+        return stride * step, dilation
+    if not isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
+        raise ValueError(
+            f"output_stride={largest} needs a backbone that halves its maps by strided convolutions. "
+            f"Received: {layer.name!r} of class {type(layer).__name__}"
+        )
+    config["strides"] = [1, 1]
+    return stride, dilation * step
 
 
 def freeze(model: keras.Model, until: str | None = None, batch_norm: str = "frozen") -> keras.Model:
@@ -122,7 +154,7 @@ def freeze(model: keras.Model, until: str | None = None, batch_norm: str = "froz
     Args:
         model: The model.
         until: Name of the last layer to freeze, e.g. `"stage3_out"`. Defaults to every layer but
-            `predictions`.
+            the one with an output per class.
         batch_norm: `"frozen"`: batch normalisation in the frozen part keeps its statistics, scale and shift
             and runs in inference mode even while training, which is what fine-tuning on few samples needs.
             `"train"`: those layers go on learning, those of models inside the model included.
@@ -159,7 +191,8 @@ def _freeze_layer(layer: Any, batch_norm: str) -> None:
 def _up_to(model: keras.Model, until: str | None) -> list[Any]:
     """Returns the layers `until` depends on and itself; without a name all but the head."""
     if until is None:
-        return [layer for layer in model.layers if layer.name != "predictions"]
+        head = [node.operation for node in _head(model)]
+        return [layer for layer in model.layers if not any(layer is part for part in head)]
     part = keras.Model(model.inputs, _graph.tensors(model)[until])
     return list(part.layers)
 
@@ -185,7 +218,9 @@ def unfreeze(model: keras.Model) -> keras.Model:
 def replace_head(
     model: keras.Model, num_classes: int, *, activation: Any = "same", name: str | None = None
 ) -> keras.Model:
-    """Returns a model with a new, randomly initialised `predictions` layer; all other layers are shared.
+    """Returns a model with a new, randomly initialised layer of class scores; the layers before it are shared.
+
+    It is the layer named `predictions`, or the one `predictions` only activates, averages or resizes.
 
     Args:
         model: A model that ends in a layer named `predictions`, its only output.
@@ -205,25 +240,69 @@ def replace_head(
         >>> model = kerazoo.replace_head(kerazoo.load_model("run/model.keras"), 7)
     """
     num_classes = checks.positive_int("num_classes", num_classes)
-    old = next((layer for layer in model.layers if layer.name == "predictions"), None)
-    config = {} if old is None else old.get_config()
-    size = next((key for key in ("units", "filters") if key in config), None)
-    if old is None or size is None:
+    head = _head(model)
+    if not head:
         raise ValueError(f"{model.name!r} has no layer named predictions whose number of outputs can be changed")
-    if [id(tensor) for tensor in model.outputs] != [id(_graph.tensors(model)["predictions"][0])]:
+    if len(model.outputs) != 1 or model.outputs[0] is not head[-1].outputs[0]:
         raise ValueError(f"the output of layer predictions must be all that {model.name!r} returns; cut off the rest")
-    if activation == "same":
-        activation = config["activation"]
-        if (num_classes == 1, activation) == (True, "softmax"):
-            activation = "sigmoid"
-        elif (config[size] == 1 < num_classes, activation) == (True, "sigmoid"):
-            activation = "softmax"
-    else:
-        checks.activation("activation", activation)
-        checks.several_for_softmax("activation", activation, "num_classes", num_classes)
-    config |= {size: num_classes, "activation": activation, "trainable": True}
-    config.pop("codes", None)  # the targets of a LeNet-5 output belong to its old classes
-    head = type(old).from_config(config)
-    before = next(node.arguments.keras_tensors for node in _graph.nodes(model) if node.operation is old)
+    scores, last = head[0].operation, [node.operation for node in head if "activation" in _config(node.operation)][-1]
+    units = _units(scores)
+    changes: dict[int, dict[str, Any]] = {id(scores): {units: num_classes, "trainable": True}}
+    changes.setdefault(id(last), {})["activation"] = _activation(
+        activation, _config(last)["activation"], _config(scores)[units], num_classes
+    )
+    values = {id(tensor): tensor for tensor in head[0].arguments.keras_tensors}
+    for node in head:
+        operation = node.operation
+        if id(operation) in changes:
+            config = _config(operation) | changes[id(operation)]
+            config.pop("codes", None)  # the targets of a LeNet-5 output belong to its old classes
+            operation = type(operation).from_config(config)
+        args, kwargs = node.arguments.fill_in(values)
+        y = operation(*args, **kwargs)
+        values[id(node.outputs[0])] = y
     kind = keras.Model if isinstance(model, keras.Sequential) else type(model)
-    return kind(_graph.inputs(model), head(before[0]), name=name or model.name)
+    return kind(_graph.inputs(model), y, name=name or model.name)
+
+
+def _activation(wanted: Any, old: Any, old_classes: int, num_classes: int) -> Any:
+    """Returns the activation of a new head."""
+    if wanted != "same":
+        checks.activation("activation", wanted)
+        checks.several_for_softmax("activation", wanted, "num_classes", num_classes)
+        return wanted or "linear"
+    if num_classes == 1 and old == "softmax":
+        return "sigmoid"
+    return "softmax" if old_classes == 1 < num_classes and old == "sigmoid" else old
+
+
+def _config(operation: Any) -> dict[str, Any]:
+    return operation.get_config() if isinstance(operation, keras.layers.Layer) else {}
+
+
+def _units(operation: Any) -> str:
+    """Returns what a layer calls its number of outputs, "" if it has no such number."""
+    return next((word for word in ("units", "filters") if word in _config(operation)), "")
+
+
+def _head(model: keras.Model) -> list[Any]:
+    """Returns the calls from the layer with one output per class to the output; mostly it is one call.
+
+    In a network without a dense layer `predictions` only activates the averaged maps of a convolution, and a map of
+    scores may be resized behind it.
+    """
+    calls = list(_graph.nodes(model))
+    producers = {id(out): node for node in calls for out in node.outputs}
+    named = next((node for node in calls if node.operation.name == "predictions"), None)
+    if named is None:
+        return []
+    head: list[Any] = []
+    node = named if len(model.outputs) != 1 else producers[id(model.outputs[0])]
+    while node is not None:
+        head.insert(0, node)
+        if _units(node.operation):
+            return head if any(call is named for call in head) else []
+        weights = getattr(node.operation, "weights", [])
+        parents = [] if weights else node.arguments.keras_tensors
+        node = producers.get(id(parents[0])) if len(parents) == 1 else None
+    return []

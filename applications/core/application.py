@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -64,11 +64,13 @@ class Serving:
         samples: Real inputs of the run, for the comparison after the export.
         labels: Names of the classes, in the order of the outputs.
         signature: What goes in and what comes out, one sentence each.
+        files: Further files to write beside the export: name -> text.
     """
 
     samples: np.ndarray
     labels: tuple[str, ...]
     signature: dict[str, str]
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,7 @@ class Application:
     task: ClassVar[str] = ""
     summary: ClassVar[str] = ""
     kinds: ClassVar[tuple[str, ...]] = ()
+    own_data: ClassVar[str] = "path/to/images"  # what a user's data look like in the documentation
     monitor: ClassVar[tuple[str, str]] = ("val_loss", "min")
     reserved_options: ClassVar[tuple[str, ...]] = (
         "input_shape",
@@ -108,7 +111,7 @@ class Application:
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = option("float32", "Precision of the training.")
     out: str = option("runs", "Folder of all runs.")
     name: str | None = option(None, "Name of the run; none: date and time.")
-    loss: str = option("auto", "Keras loss by its snake_case name; auto: the task's own.")
+    loss: str = option("auto", "Loss of Keras or kerazoo.losses by its snake_case name; auto: the task's own.")
     class_weights: Literal["none", "balanced"] = option(
         "none", "`balanced` weighs each class by the inverse of its frequency."
     )
@@ -149,9 +152,27 @@ class Application:
         """Compiles the model with the task's loss and metrics."""
         raise NotImplementedError
 
+    def adapt(self, optimizer: keras.Optimizer, model: keras.Model, steps_per_epoch: int) -> keras.Optimizer:
+        """Returns the optimiser the model is compiled with, e.g. one with a learning rate per layer."""
+        return optimizer
+
     def report(self, model: keras.Model, datasets: Datasets) -> Result:
         """Evaluates the trained model on the untouched test split."""
         raise NotImplementedError
+
+    def packaged(self, model: keras.Model, datasets: Datasets) -> keras.Model:
+        """Returns what is saved as `model.keras`: the trained model with what of its data's units lies outside it."""
+        return model
+
+    def exported(self, model: keras.Model) -> keras.Model:
+        """Returns the part of the saved model that is exported."""
+        return model
+
+    def find_inputs(self, inputs: Iterable[str]) -> list[Path]:
+        """Returns the files to predict that files and folders stand for."""
+        from applications.core.inference import find_images
+
+        return find_images(inputs)
 
     def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> Any:
         """Predicts the user's files; `about` is the run's `data.json`."""
@@ -195,6 +216,12 @@ class Application:
         """
         split = Split(train=0.0, val=0.0, test=1.0)
         return self.replace(data=data, data_options={}, channels=known["channels"], split=split)
+
+    def as_trained(self, datasets: Datasets, known: dict[str, Any]) -> Datasets:
+        """Returns other data in the numbering and units of the run, all samples in the test split."""
+        from applications.core.evaluation import images_as_trained
+
+        return images_as_trained(datasets, known)
 
     # Checks that need neither Keras nor data ------------------------------------------------------------------------
 

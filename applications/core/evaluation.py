@@ -76,7 +76,7 @@ def evaluate_run(path: str | Path, data: str | None = None, show: Callable[[str]
             show(
                 "warning: the run was trained on most of these data; its test split alone is evaluated without --data."
             )
-        datasets = _as_trained(datasets, known)
+        datasets = application.as_trained(datasets, known)
     model = load_run_model(run)
     with warnings.catch_warnings():  # other data need not hold all classes
         warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
@@ -112,7 +112,7 @@ def _evaluation_folder(run: RunDirectory, source: str | None) -> Path:
         number += 1
 
 
-def _as_trained(datasets: Datasets, known: dict[str, Any]) -> Datasets:
+def images_as_trained(datasets: Datasets, known: dict[str, Any]) -> Datasets:
     """Numbers the classes of other data as the run does, and makes all samples its test split."""
     import numpy as np
 
@@ -147,20 +147,18 @@ def predict_files(path: str | Path, inputs: Iterable[str], out: str | Path, on_b
 
     Args:
         path: The run directory.
-        inputs: Image files and folders.
+        inputs: Files and folders.
         out: Folder for the predictions; made where needed.
         on_bad_file: "error" or "skip".
 
     Returns:
         The files written.
     """
-    from applications.core.inference import find_images
-
     run = open_finished(path)
-    files = find_images(inputs)
     if Path(out).exists() and not Path(out).is_dir():
         raise UserError(f"--out: '{out}' is a file; give the folder for the predictions.")
     application = load_application(run).replace(on_bad_file=on_bad_file)
+    files = application.find_inputs(inputs)
     predictions = application.predict(load_run_model(run), files, run.read_json("data.json"))
     if not predictions:
         raise UserError("None of the files could be read.")
@@ -198,11 +196,17 @@ def export_run(
     )
     try:
         report = kerazoo.export(
-            load_run_model(run), target, format=format, samples=serving.samples, overwrite=overwrite
+            application.exported(load_run_model(run)),
+            target,
+            format=format,
+            samples=serving.samples,
+            overwrite=overwrite,
         )
     except (ValueError, ImportError, FileExistsError) as error:
         raise UserError(str(error)) from error
     beside = RunDirectory(target.parent)
-    beside.write_text("labels.txt", "".join(f"{label}\n" for label in serving.labels))
+    files = {"labels.txt": "".join(f"{label}\n" for label in serving.labels)} if serving.labels else {}
+    for name, text in (files | serving.files).items():
+        beside.write_text(name, text)
     beside.write_json(f"{target.name}.json", {**dataclasses.asdict(report), "signature": serving.signature})
     return target, report

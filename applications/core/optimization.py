@@ -170,7 +170,9 @@ def wants_class_numbers(loss: str) -> bool:
 
 
 def make_loss(name: str) -> "keras.losses.Loss":
-    """Returns a Keras loss by its snake_case name, e.g. "categorical_focal_crossentropy" or "mean_absolute_error".
+    """Returns a loss of Keras or of kerazoo by its snake_case name, e.g. "mean_absolute_error" or "focal_tversky".
+
+    Where both have one of a name (Dice, Tversky), it is kerazoo's, which takes each image and class by itself.
 
     Raises:
         UserError: No such loss, with the nearest name.
@@ -179,9 +181,12 @@ def make_loss(name: str) -> "keras.losses.Loss":
 
     import keras
 
+    import kerazoo.losses
+
     classes = {
         _snake_case(word): value
-        for word, value in vars(keras.losses).items()
+        for module in (keras.losses, kerazoo.losses)
+        for word, value in vars(module).items()
         if inspect.isclass(value) and word not in ("Loss", "CTC", "Circle")  # these take no class per sample or pixel
     }
     if name not in classes:

@@ -109,32 +109,20 @@ def yaml_of(application: Application) -> str:
 
 def with_absolute_paths(application: Application) -> Application:
     """Returns the application with paths a later `resume` finds from any folder."""
-    from applications.datasets.data import CLASSIFICATION_NAMES, SEGMENTATION_NAMES
+    from applications.datasets.data import EMBEDDED_NAMES
 
     changes: dict[str, Any] = {}
     if application.data_dir is not None:
         changes["data_dir"] = os.path.abspath(os.path.expanduser(application.data_dir))
     path = Path(application.data).expanduser()
-    if application.data not in CLASSIFICATION_NAMES + SEGMENTATION_NAMES and path.exists():
+    if application.data not in EMBEDDED_NAMES and path.exists():
         changes["data"] = str(path.absolute())
     return application.replace(**changes)
 
 
 def about(datasets: Datasets) -> dict[str, Any]:
     """Returns what later commands and the report must know about the data (`data.json`)."""
-    return {
-        "name": datasets.name,
-        "description": datasets.description,
-        "class_names": list(datasets.class_names),
-        "channels": datasets.channels,
-        "value_range": list(datasets.value_range),
-        "image_shape": [int(n) for n in datasets.images.max_shape] if datasets.images.uniform else None,
-        "splits": {name: len(indices) for name, indices in datasets.split.items()},
-        "fingerprint": datasets.fingerprint,
-        "split": split_hash(datasets.split),
-        "warnings": list(datasets.warnings),
-        "skipped": [list(entry) for entry in datasets.skipped],
-    }
+    return {**datasets.about(), "split": split_hash(datasets.split)}
 
 
 def split_hash(split: dict[str, Any]) -> str:
@@ -157,7 +145,7 @@ def refuse_changes(run: RunDirectory, datasets: Datasets, data: str) -> None:
     if not known:
         return
     if known["fingerprint"] != datasets.fingerprint:
-        then, now = len(known["class_names"]), datasets.num_classes
+        then, now = len(known["class_names"]), len(datasets.class_names)
         what = f"{then} classes then, {now} now" if then != now else "other files or pixels"
         raise UserError(
             f"The data '{data}' changed since '{run.path}' began ({what}): put the old files back or start a new run."
@@ -371,6 +359,7 @@ class Fit:
                 options=app.schedule_options,
             )
             optimizer = optimization.make_optimizer(app.optimizer, rate, app.optimizer_options)
+            optimizer = app.adapt(optimizer, self.model, self.steps)
             execution = execution_arguments(app.execution, app.deterministic)
             app.compile(self.model, optimizer, steps_per_execution=app.steps_per_execution, **execution)
 
@@ -534,6 +523,7 @@ def finish(run: RunDirectory, fit: Fit, training: dict[str, Any]) -> None:
     app, datasets = fit.application, fit.datasets
     model = app.build(datasets)  # float32 and not compiled: loads anywhere, whatever it was trained with
     model.set_weights(fit.model.get_weights())
+    model = app.packaged(model, datasets)
     save_model(model, run / "model.keras")
     began = time.monotonic()
     if app.fast_dev_run:

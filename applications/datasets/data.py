@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from applications.core.errors import UserError, nearest
 
@@ -18,6 +18,9 @@ Progress = Callable[[int, int, str], None]
 
 CLASSIFICATION_NAMES = ("digits",)
 SEGMENTATION_NAMES = ("nuclei",)
+TABLE_NAMES = ("breast_cancer", "wine", "diabetes", "xor")
+IMAGE_REGRESSION_NAMES = ("beads",)
+EMBEDDED_NAMES = CLASSIFICATION_NAMES + SEGMENTATION_NAMES + TABLE_NAMES + IMAGE_REGRESSION_NAMES
 FRACTIONS = (0.7, 0.15, 0.15)
 
 
@@ -31,11 +34,13 @@ class Datasets:
         description: one sentence: real or simulated, and from where.
         images: the N images.
         split: "train", "val", "test" -> int64 index arrays, disjoint and complete.
-        class_names: one per class; for masks the first is the background.
+        class_names: one per class; for masks the first is the background; none for regression.
         ids: one per image, a relative file name or an index.
-        labels: `(N,)` int64 class indices, or None for segmentation.
+        labels: `(N,)` int64 class indices, or None for segmentation and regression.
         masks: N images of `(H, W, 1)` class indices, or None for classification.
         instances: N images of `(H, W, 1)` object numbers (0 background) where they are known, or None.
+        targets: `(N, K)` float64 values that belong to each image, or None.
+        target_names: names of these K values.
         groups: `(N,)` group of each image (images of one group never lie in two splits), or None.
         value_range: lowest and highest value that a pixel can have.
         skipped: (file, reason) of each file that could not be used.
@@ -52,6 +57,8 @@ class Datasets:
     labels: np.ndarray | None = None
     masks: ImageStore | None = None
     instances: ImageStore | None = None
+    targets: np.ndarray | None = None
+    target_names: tuple[str, ...] = ()
     groups: np.ndarray | None = None
     value_range: tuple[float, float] = (0.0, 255.0)
     skipped: tuple[tuple[str, str], ...] = ()
@@ -72,6 +79,22 @@ class Datasets:
     @property
     def channels(self) -> int:
         return self.images.channels
+
+    def about(self) -> dict[str, Any]:
+        """Returns what later commands and the report must know about the data (`data.json`)."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "class_names": list(self.class_names),
+            "target_names": list(self.target_names),
+            "channels": self.channels,
+            "value_range": list(self.value_range),
+            "image_shape": [int(n) for n in self.images.max_shape] if self.images.uniform else None,
+            "splits": {name: len(indices) for name, indices in self.split.items()},
+            "fingerprint": self.fingerprint,
+            "warnings": list(self.warnings),
+            "skipped": [list(entry) for entry in self.skipped],
+        }
 
 
 def load_classification(
@@ -230,7 +253,7 @@ def fingerprint(data: Datasets) -> str:
             digest.update(f"{store.dtype} {len(store)}".encode() + store.shapes.tobytes())
             step = max(1, store.flat.size // 1_000_003)
             digest.update(np.ascontiguousarray(store.flat[::step]).tobytes())
-    for array in (data.labels, data.groups):
+    for array in (data.labels, data.groups, data.targets):
         if array is not None:
             digest.update(repr(array.tolist()).encode())
     return digest.hexdigest()[:16]

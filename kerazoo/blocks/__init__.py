@@ -2,20 +2,53 @@
 
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
-from kerazoo.blocks.conv import HE_NORMAL_FAN_OUT, batch_norm, conv_norm_act, own_initializer
-from kerazoo.blocks.ends import classification_head, image_input, named_activation, preprocess
+from kerazoo.blocks.conv import (
+    HE_NORMAL_FAN_OUT,
+    batch_norm,
+    ceil_max_pool,
+    conv_act,
+    conv_norm_act,
+    norm_act,
+    norm_act_conv,
+    own_initializer,
+)
+from kerazoo.blocks.ends import classification_head, dense_head, image_input, named_activation, preprocess
+from kerazoo.blocks.inverted import (
+    depthwise_norm_act,
+    drop_path,
+    inverted_residual,
+    round_channels,
+    squeeze_excite,
+)
 from kerazoo.blocks.residual import add_relu, basic_residual, projection_shortcut
+from kerazoo.blocks.stack import HE_NORMAL_FAN_IN, conv_stack
+from kerazoo.blocks.upsampling import bilinear_upsampling, crop_to, join_skip
 
 __all__ = [
+    "HE_NORMAL_FAN_IN",
     "HE_NORMAL_FAN_OUT",
     "add_relu",
     "basic_residual",
     "batch_norm",
+    "bilinear_upsampling",
+    "ceil_max_pool",
     "classification_head",
+    "conv_act",
     "conv_norm_act",
+    "conv_stack",
+    "crop_to",
+    "dense_head",
+    "depthwise_norm_act",
+    "drop_path",
     "image_input",
+    "inverted_residual",
+    "join_skip",
     "named_activation",
+    "norm_act",
+    "norm_act_conv",
     "own_initializer",
     "preprocess",
     "projection_shortcut",
+    "round_channels",
+    "squeeze_excite",
 ]

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from kerazoo import checks
 
 
 def preprocess(x: keras.KerasTensor, include_preprocessing: Any) -> keras.KerasTensor:
-    """Adds the scalar `Rescaling` layer named `preprocess` if it is asked for.
+    """Adds the `Rescaling` layer named `preprocess` if it is asked for.
 
-    A scalar works for any number of channels, is a built-in layer and travels with every exported file.
+    It is a built-in layer and travels with every exported file; with scalars it works for any number of channels.
 
     Args:
         x: The input.
-        include_preprocessing: `False`; `True` for [0, 255] -> [-1, 1]; or a pair `(scale, offset)`.
+        include_preprocessing: `False`; `True` for [0, 255] -> [-1, 1]; or a pair `(scale, offset)`, each a number
+            or one number per channel.
 
     Returns:
         `x * scale + offset`, or `x`.
@@ -26,14 +29,21 @@ def preprocess(x: keras.KerasTensor, include_preprocessing: Any) -> keras.KerasT
     if include_preprocessing is False:
         return x
     pair = (1 / 127.5, -1.0) if include_preprocessing is True else include_preprocessing
-    numbers = isinstance(pair, (tuple, list)) and len(pair) == 2 and all(_is_number(value) for value in pair)
-    if not numbers or not pair[0]:
+    fits = isinstance(pair, (tuple, list)) and len(pair) == 2 and all(_is_factor(value, x.shape[-1]) for value in pair)
+    if not fits or not np.all(pair[0]):
         raise ValueError(
-            "include_preprocessing must be True, False or a pair of numbers (scale, offset), the scale not 0. "
-            f"Received: include_preprocessing={include_preprocessing!r}"
+            "include_preprocessing must be True, False or a pair (scale, offset) of numbers or of one number per "
+            f"channel, no scale 0. Received: include_preprocessing={include_preprocessing!r}"
         )
+    scale, offset = (list(map(float, value)) if isinstance(value, (tuple, list)) else float(value) for value in pair)
     # float32, so that 8-bit steps survive a half-precision policy
-    return layers.Rescaling(float(pair[0]), float(pair[1]), dtype="float32", name="preprocess")(x)
+    return layers.Rescaling(scale, offset, dtype="float32", name="preprocess")(x)
+
+
+def _is_factor(value: Any, channels: int) -> bool:
+    if isinstance(value, (tuple, list)):
+        return len(value) == channels and all(map(_is_number, value))
+    return _is_number(value)
 
 
 def _is_number(value: Any) -> bool:
@@ -65,6 +75,7 @@ def classification_head(
     classifier_activation: Any,
     dropout_rate: float,
     kernel_initializer: Any = "glorot_uniform",
+    hidden: Callable[[keras.KerasTensor], keras.KerasTensor] | None = None,
 ) -> keras.KerasTensor:
     """Global pooling, dropout and the dense layer of an image or signal classifier.
 
@@ -76,6 +87,7 @@ def classification_head(
         classifier_activation: Activation of `predictions`.
         dropout_rate: Rate of `head_dropout`.
         kernel_initializer: Initialiser of `predictions`.
+        hidden: Layers of the head between `avg_pool` and `head_dropout`, as a function.
 
     Returns:
         Class scores or the pooled vector, in float32 under any policy; or the feature map as it came in.
@@ -88,7 +100,62 @@ def classification_head(
             return x
         return average(name="avg_pool", **common)(x) if pooling == "avg" else maximum(name="max_pool", **common)(x)
     x = average(name="avg_pool", **common)(x)
+    x = x if hidden is None else hidden(x)
     x = layers.Dropout(dropout_rate, dtype="float32", name="head_dropout")(x)
+    return layers.Dense(
+        num_classes,
+        activation=classifier_activation,
+        kernel_initializer=kernel_initializer,
+        dtype="float32",
+        name="predictions",
+    )(x)
+
+
+def dense_head(
+    x: keras.KerasTensor,
+    num_classes: int,
+    *,
+    hidden_units: Sequence[int],
+    include_top: bool,
+    pooling: str | None,
+    classifier_activation: Any,
+    dropout_rate: float,
+    dropout_first: bool = False,
+    kernel_initializer: Any = "glorot_uniform",
+    bias_initializer: Any = "zeros",
+) -> keras.KerasTensor:
+    """Fully connected layers `fc1`, `fc2`, ... on every position of the map, then `predictions`.
+
+    Args:
+        x: Feature map of fixed size, channels last; any size with `include_top=False`.
+        num_classes: Number of classes.
+        hidden_units: Units of each fully connected layer, which have ReLU.
+        include_top: `False` leaves all of them out.
+        pooling: With `include_top=False`: `None`, `"avg"` or `"max"`.
+        classifier_activation: Activation of `predictions`.
+        dropout_rate: Rate of the dropouts; the last one is `head_dropout`.
+        dropout_first: Dropout in front of each fully connected layer instead of after it.
+        kernel_initializer: Initialiser of all kernels.
+        bias_initializer: Initialiser of the biases of the fully connected layers.
+
+    Returns:
+        Class scores in float32, the pooled vector or the feature map.
+    """
+    if not include_top:
+        return classification_head(
+            x, num_classes, include_top=False, pooling=pooling, classifier_activation=None, dropout_rate=0.0
+        )
+    x = layers.Flatten(data_format="channels_last", name="flatten")(x)
+    drops = [f"fc{index}_dropout" for index in range(1, len(hidden_units))] + ["head_dropout"]
+    for index, (units, drop) in enumerate(zip(hidden_units, drops, strict=True), start=1):
+        if dropout_first:
+            x = layers.Dropout(dropout_rate, name=drop)(x)
+        x = layers.Dense(
+            units, kernel_initializer=kernel_initializer, bias_initializer=bias_initializer, name=f"fc{index}"
+        )(x)
+        x = layers.Activation("relu", name=f"fc{index}_relu")(x)
+        if not dropout_first:
+            x = layers.Dropout(dropout_rate, name=drop)(x)
     return layers.Dense(
         num_classes,
         activation=classifier_activation,

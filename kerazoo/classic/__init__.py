@@ -1,1 +1,1 @@
-"""Networks from before the convolution: perceptron and multi-layer perceptron."""
+"""Networks from before the convolution: perceptron, adaline, multi-layer perceptron and radial basis functions."""

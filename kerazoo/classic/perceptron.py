@@ -13,59 +13,22 @@ import keras
 from keras import layers, ops
 
 from kerazoo import blocks, checks
+from kerazoo.blocks.linear_units import LinearUnits
 from kerazoo.catalog import register_model
 from kerazoo.layers.activations import heaviside
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
-class Perceptron(keras.Model):
+class Perceptron(LinearUnits):
     """A functional model whose loss is the perceptron criterion; `kerazoo.perceptron` builds it.
 
     A threshold has no gradient. The criterion (y - t) a, with the net input `a` and the error `y - t` held
     constant, has the gradient (y - t) x: plain SGD of learning rate eta with one sample per batch is
-    therefore exactly Rosenblatt's rule w += eta (t - y) x. A loss given to `compile` is not used; metrics
-    are.
+    therefore exactly Rosenblatt's rule w += eta (t - y) x. Targets are 0 and 1.
     """
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        """Returns the mean perceptron criterion of a batch.
-
-        Args:
-            x: Inputs (batch, *input_shape).
-            y: Targets of 0 and 1, (batch, num_outputs), or class numbers (batch,) if there are several
-                outputs.
-            y_pred: Not used; the output may be something else than the step.
-            sample_weight: One weight per sample.
-            training: Not used.
-
-        Returns:
-            A scalar.
-        """
-        units = self.get_layer("predictions")
-        for layer in self.layers[1:-1]:  # a chain: preprocess, flatten
-            x = layer(x)
-        net_input = ops.matmul(ops.cast(x, "float32"), units.kernel) + units.bias
-        targets = _as_vectors(y, net_input.shape[-1], net_input.dtype)
-        error = ops.stop_gradient(heaviside(net_input) - targets)
-        criterion = ops.sum(error * net_input, axis=-1)
-        if sample_weight is not None:
-            criterion = criterion * ops.cast(ops.reshape(sample_weight, (-1,)), criterion.dtype)
-        return ops.mean(criterion)
-
-
-def _as_vectors(y: Any, units: int, dtype: str) -> Any:
-    """Turns class numbers into vectors of 0 and 1, and leaves such vectors as they are."""
-    y = ops.convert_to_tensor(y)
-    if units > 1 and (len(y.shape) == 1 or y.shape[-1] == 1):
-        return ops.one_hot(ops.cast(ops.reshape(y, (-1,)), "int32"), units, dtype=dtype)
-    return ops.cast(ops.reshape(y, (-1, units)), dtype)
+    def criterion(self, net_input: Any, targets: Any) -> Any:
+        return ops.stop_gradient(heaviside(net_input) - targets) * net_input
 
 
 @register_model

@@ -18,21 +18,21 @@ from kerazoo.catalog import register_model
 
 
 @dataclass(frozen=True)
-class _Spec:
+class Spec:
     """One column of the paper's table 1: blocks per stage, and whether they are bottlenecks."""
 
     repeats: tuple[int, int, int, int]
     bottleneck: bool
 
 
-_SPECS = {
-    "resnet18": _Spec((2, 2, 2, 2), bottleneck=False),
-    "resnet34": _Spec((3, 4, 6, 3), bottleneck=False),
-    "resnet50": _Spec((3, 4, 6, 3), bottleneck=True),
-    "resnet101": _Spec((3, 4, 23, 3), bottleneck=True),
-    "resnet152": _Spec((3, 8, 36, 3), bottleneck=True),
+SPECS = {
+    "resnet18": Spec((2, 2, 2, 2), bottleneck=False),
+    "resnet34": Spec((3, 4, 6, 3), bottleneck=False),
+    "resnet50": Spec((3, 4, 6, 3), bottleneck=True),
+    "resnet101": Spec((3, 4, 23, 3), bottleneck=True),
+    "resnet152": Spec((3, 8, 36, 3), bottleneck=True),
 }
-_WIDTHS = (64, 128, 256, 512)
+WIDTHS = (64, 128, 256, 512)
 
 
 class ClassifierOptions(TypedDict, total=False):
@@ -68,7 +68,7 @@ def _bottleneck(x: keras.KerasTensor, filters: int, strides: int, stride_in: str
 
 
 def _resnet(
-    spec: _Spec,
+    spec: Spec,
     /,
     input_shape: Sequence[int | None],
     num_classes: int,
@@ -108,7 +108,7 @@ def _resnet(
     # The input of this pooling is a ReLU's output, so zeros around it do what PyTorch's minus infinity does.
     x = layers.ZeroPadding2D(1, data_format="channels_last", name="stem_pool_pad")(x)
     x = layers.MaxPooling2D(3, strides=2, data_format="channels_last", name="stem_pool")(x)
-    for stage, (width, repeats) in enumerate(zip(_WIDTHS, spec.repeats, strict=True), start=1):
+    for stage, (width, repeats) in enumerate(zip(WIDTHS, spec.repeats, strict=True), start=1):
         filters = 4 * width if spec.bottleneck else width
         for index in range(1, repeats + 1):
             prefix = f"stage{stage}_block{index}"
@@ -142,7 +142,7 @@ def resnet18(
     Example:
         >>> model = kerazoo.resnet18((64, 64, 1), 5)
     """
-    return _resnet(_SPECS["resnet18"], input_shape, num_classes, **options)
+    return _resnet(SPECS["resnet18"], input_shape, num_classes, **options)
 
 
 @register_model(family=_resnet)
@@ -156,7 +156,7 @@ def resnet34(
     Example:
         >>> model = kerazoo.resnet34((128, 128, 3), 10)
     """
-    return _resnet(_SPECS["resnet34"], input_shape, num_classes, **options)
+    return _resnet(SPECS["resnet34"], input_shape, num_classes, **options)
 
 
 @register_model(family=_resnet)
@@ -170,7 +170,7 @@ def resnet50(
     Example:
         >>> backbone = kerazoo.resnet50((None, None, 3), include_top=False)
     """
-    return _resnet(_SPECS["resnet50"], input_shape, num_classes, **options)
+    return _resnet(SPECS["resnet50"], input_shape, num_classes, **options)
 
 
 @register_model(family=_resnet)
@@ -184,7 +184,7 @@ def resnet101(
     Example:
         >>> model = kerazoo.resnet101(num_classes=20)
     """
-    return _resnet(_SPECS["resnet101"], input_shape, num_classes, **options)
+    return _resnet(SPECS["resnet101"], input_shape, num_classes, **options)
 
 
 @register_model(family=_resnet)
@@ -198,4 +198,4 @@ def resnet152(
     Example:
         >>> model = kerazoo.resnet152(num_classes=20)
     """
-    return _resnet(_SPECS["resnet152"], input_shape, num_classes, **options)
+    return _resnet(SPECS["resnet152"], input_shape, num_classes, **options)

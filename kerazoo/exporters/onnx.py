@@ -4,6 +4,9 @@ tf2onnx only logs its failures and goes on, so a file may need an operation that
 the values of captured constants as further inputs. The checker, ONNX Runtime and the list of inputs tell.
 """
 
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,9 @@ def convert(model: Any, specs: Any, path: Path) -> list[str]:
     """Writes `model` to the file `path`, with readable names and a named batch dimension."""
     import onnx
 
-    model.export(str(path), format="onnx", input_signature=[specs], verbose=False, opset_version=OPSET)
+    _teach_erfc()
+    with _without_compiled_calls():
+        model.export(str(path), format="onnx", input_signature=[specs], verbose=False, opset_version=OPSET)
     proto = onnx.load(str(path))
     _check_operations(proto.graph)
     _check_inputs(proto.graph, input_names(specs))
@@ -28,6 +33,46 @@ def convert(model: Any, specs: Any, path: Path) -> list[str]:
     onnx.save(proto, str(path))
     loops = sorted({node.op_type for node in proto.graph.node}.intersection({"Loop", "Scan"}))
     return [f"The file holds a {loops[0]} operation, which some ONNX runtimes do not have."] if loops else []
+
+
+@functools.cache
+def _teach_erfc() -> None:
+    """Tells tf2onnx what it does not know: TensorFlow's GELU is written with erfc(x), which is 1 - erf(x)."""
+    from tf2onnx.handler import tf_op
+
+    @tf_op("Erfc")
+    class Erfc:
+        @classmethod
+        def version_9(cls, ctx: Any, node: Any, **_: Any) -> None:
+            (output,) = node.output
+            dtype, shape = ctx.get_dtype(output), ctx.get_shape(output)
+            one = ctx.make_const(f"{node.name}_one", np.array(1, "float32"))  # exported models are float32
+            erf = ctx.make_node("Erf", [node.input[0]], dtypes=[dtype], shapes=[shape])
+            ctx.remove_node(node.name)
+            ctx.make_node("Sub", [one.output[0], erf.output[0]], outputs=[output], dtypes=[dtype], shapes=[shape])
+
+
+@contextmanager
+def _without_compiled_calls() -> Iterator[None]:
+    """Writes grouped convolutions into the graph itself.
+
+    Keras wraps them in a function to be compiled by XLA, which would stand in the file as a call to an unknown
+    operation.
+    """
+    import tensorflow as tf
+
+    original = tf.function
+
+    def function(func: Any = None, *args: Any, jit_compile: Any = None, **options: Any) -> Any:
+        if func is None and jit_compile:
+            return lambda compiled: compiled
+        return original(func, *args, jit_compile=jit_compile, **options)
+
+    tf.function = function
+    try:
+        yield
+    finally:
+        tf.function = original
 
 
 def _check_operations(graph: Any) -> None:

@@ -2,8 +2,21 @@
 
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
-from kerazoo.layers.activations import heaviside, scaled_tanh
+from kerazoo.layers.activations import heaviside, quantizer, scaled_tanh
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
+from kerazoo.layers.gaussian_rbf import GaussianRBF
+from kerazoo.layers.local_response import LocalResponseNormalization
 from kerazoo.layers.partial_conv import PartialConv2D
+from kerazoo.layers.unpooling import MaxPoolWithSwitches2D, MaxUnpool2D
 
-__all__ = ["EuclideanRBF", "PartialConv2D", "heaviside", "scaled_tanh"]
+__all__ = [
+    "EuclideanRBF",
+    "GaussianRBF",
+    "LocalResponseNormalization",
+    "MaxPoolWithSwitches2D",
+    "MaxUnpool2D",
+    "PartialConv2D",
+    "heaviside",
+    "quantizer",
+    "scaled_tanh",
+]

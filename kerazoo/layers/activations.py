@@ -41,3 +41,22 @@ def scaled_tanh(x: Any) -> Any:
         LeCun et al. (1998), appendix A, https://doi.org/10.1109/5.726791
     """
     return 1.7159 * ops.tanh(x * (2.0 / 3.0))
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+def quantizer(x: Any) -> Any:
+    """Widrow's quantizer: +1 where the net input reaches the threshold (0), else -1. It has no gradient.
+
+    Args:
+        x: Tensor of any shape.
+
+    Returns:
+        Ones and minus ones of the shape and dtype of `x`.
+
+    Example:
+        >>> keras.layers.Activation(kerazoo.layers.quantizer)
+
+    References:
+        Widrow, Hoff (1960), https://doi.org/10.21236/AD0241531
+    """
+    return 2 * ops.cast(x >= 0, x.dtype) - 1

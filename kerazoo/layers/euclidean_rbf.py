@@ -57,9 +57,7 @@ class EuclideanRBF(keras.layers.Layer):
         )
 
     def call(self, inputs: Any) -> Any:
-        centres = ops.cast(self.centres, inputs.dtype)
-        squares = ops.sum(inputs**2, axis=-1, keepdims=True) + ops.sum(centres**2, axis=-1)
-        return self.activation(2 * ops.matmul(inputs, ops.transpose(centres)) - squares)
+        return self.activation(minus_squared_distances(inputs, ops.cast(self.centres, inputs.dtype)))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.units)
@@ -74,6 +72,20 @@ class EuclideanRBF(keras.layers.Layer):
             "codes": self.codes,
             "activation": keras.activations.serialize(self.activation),
         }
+
+
+def minus_squared_distances(inputs: Any, centres: Any) -> Any:
+    """Returns -|x - c|^2 of every input and every centre by one matrix product.
+
+    Args:
+        inputs: Tensor (..., length).
+        centres: Tensor (units, length).
+
+    Returns:
+        Tensor (..., units).
+    """
+    squares = ops.sum(inputs**2, axis=-1, keepdims=True) + ops.sum(centres**2, axis=-1)
+    return 2 * ops.matmul(inputs, ops.transpose(centres)) - squares
 
 
 def random_codes(units: int, length: int) -> np.ndarray:

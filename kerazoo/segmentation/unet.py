@@ -13,9 +13,9 @@ from typing import Any, TypedDict, Unpack
 import keras
 from keras import layers
 
-from kerazoo import blocks, checks, surgery
-from kerazoo._words import nearest
-from kerazoo.catalog import create_model, list_models, register_model
+from kerazoo import blocks, checks
+from kerazoo.catalog import register_model
+from kerazoo.segmentation._shared import backbone_features, pixel_activation
 
 _DECODER_WIDTHS = (16, 32, 64, 128, 256)  # with a backbone, from the finest step on; all coarser ones have 256
 _FORMAT = {"data_format": "channels_last"}
@@ -89,19 +89,18 @@ def unet(
     checks.one_of("padding", padding, ("same", "valid"))
     checks.one_of("normalization", normalization, (None, "batch"))
     dropout_rate = checks.fraction("dropout_rate", dropout_rate)
-    activation = classifier_activation
-    if activation == "auto":
-        activation = "softmax" if num_classes > 1 else "sigmoid"
-    checks.activation("classifier_activation", activation)
+    activation = pixel_activation(classifier_activation, num_classes)
     if padding == "valid":
-        _check_valid_sizes(sizes, depth, backbone)
+        if backbone is not None:
+            raise ValueError(f"padding='valid' is the paper's own encoder; it cannot have backbone={backbone!r}")
+        check_valid_sizes(sizes, depth)
 
     inputs, x = blocks.image_input(sizes, include_preprocessing)
     if backbone is None:
         x = _contract_and_expand(x, filters, depth, padding, normalization, dropout_rate)
         head, initializer = 1, _normal(x.shape[-1])
     else:
-        x = _expand_backbone(x, _backbone_features(backbone, inputs, x))
+        x = _expand_backbone(x, backbone_features(backbone, inputs, x))
         head, initializer = 3, "glorot_uniform"
     outputs = layers.Conv2D(
         num_classes,
@@ -160,9 +159,8 @@ def valid_output_size(size: int, depth: int = 4) -> int | None:
     return size if size > 0 else None
 
 
-def _check_valid_sizes(sizes: checks.Shape, depth: int, backbone: str | None) -> None:
-    if backbone is not None:
-        raise ValueError(f"padding='valid' is the paper's own encoder; it cannot have backbone={backbone!r}")
+def check_valid_sizes(sizes: checks.Shape, depth: int) -> None:
+    """Refuses sizes that the unpadded U-Net cannot use, naming the next one that it can."""
     if None in sizes:
         raise ValueError(
             f"input_shape must be fixed with padding='valid', where skips are cropped. Received: {sizes!r}"
@@ -182,25 +180,6 @@ def _normal(incoming: int) -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=math.sqrt(2 / incoming))
 
 
-def _double_conv(
-    x: keras.KerasTensor, filters: int, padding: str, normalization: str | None, prefix: str, out: str
-) -> keras.KerasTensor:
-    """Two 3 x 3 convolutions with ReLU."""
-    for index in (1, 2):
-        x = layers.Conv2D(
-            filters,
-            3,
-            padding=padding,
-            kernel_initializer=_normal(9 * x.shape[-1]),
-            name=f"{prefix}_conv{index}",
-            **_FORMAT,
-        )(x)
-        if normalization == "batch":
-            x = blocks.batch_norm(x, f"{prefix}_bn{index}")
-        x = layers.Activation("relu", name=out if index == 2 else f"{prefix}_relu1")(x)
-    return x
-
-
 def _contract_and_expand(
     x: keras.KerasTensor,
     filters: int,
@@ -213,7 +192,10 @@ def _contract_and_expand(
     for level in range(1, depth + 2):
         has_dropout = level >= depth and dropout_rate > 0
         out = f"stage{level}_relu2" if has_dropout else f"stage{level}_out"
-        x = _double_conv(x, filters * 2 ** (level - 1), padding, normalization, f"stage{level}", out)
+        width = filters * 2 ** (level - 1)
+        x = blocks.conv_stack(
+            x, (width, width), prefix=f"stage{level}", out=out, normalization=normalization, padding=padding
+        )
         if has_dropout:
             x = layers.Dropout(dropout_rate, name=f"stage{level}_out")(x)
         if level <= depth:
@@ -231,45 +213,11 @@ def _contract_and_expand(
             name=f"{prefix}_up",
             **_FORMAT,
         )(x)
-        x = _join(x, skips[level - 1], prefix)
-        x = _double_conv(x, width, padding, normalization, prefix, f"{prefix}_out")
+        x = blocks.join_skip(x, skips[level - 1], prefix)
+        x = blocks.conv_stack(
+            x, (width, width), prefix=prefix, out=f"{prefix}_out", normalization=normalization, padding=padding
+        )
     return x
-
-
-def _join(x: keras.KerasTensor, skip: keras.KerasTensor, prefix: str) -> keras.KerasTensor:
-    """Crops the larger of the two maps to the smaller one and concatenates [skip, up]."""
-    skip = _crop(skip, x, centre=True, name=f"{prefix}_skip_crop")
-    x = _crop(x, skip, centre=False, name=f"{prefix}_crop")
-    return layers.Concatenate(name=f"{prefix}_concat")([skip, x])
-
-
-def _crop(x: keras.KerasTensor, other: keras.KerasTensor, *, centre: bool, name: str) -> keras.KerasTensor:
-    """Crops `x` to the size of `other` where it is larger: around the centre, or at the far end."""
-    if None in x.shape[1:3] or None in other.shape[1:3]:
-        return x
-    surplus = [max(mine - theirs, 0) for mine, theirs in zip(x.shape[1:3], other.shape[1:3], strict=True)]
-    if not any(surplus):
-        return x
-    pairs = tuple((extra // 2 if centre else 0, extra - (extra // 2 if centre else 0)) for extra in surplus)
-    return layers.Cropping2D(pairs, name=name, **_FORMAT)(x)
-
-
-def _backbone_features(backbone: str, inputs: keras.KerasTensor, x: keras.KerasTensor) -> dict[int, keras.KerasTensor]:
-    """Builds the classifier on `x` and returns pyramid level -> feature map."""
-    known = list_models(kind="image_classifier")
-    if backbone not in known:
-        raise ValueError(f"backbone must name an image classifier. Received: {backbone!r}.{nearest(backbone, known)}")
-    encoder = create_model(backbone, tuple(inputs.shape[1:]), include_top=False)
-    # Called on `x`, the encoder would be a model inside the model; its layers are run one by one instead.
-    features = surgery.graft(encoder, x)
-    for level, feature in features.items():
-        for size, full in zip(feature.shape[1:3], x.shape[1:3], strict=True):
-            if full is not None and size != -(-full // 2**level):
-                raise ValueError(
-                    f"backbone {backbone!r} cannot be used: its maps are not halves of the input, since its "
-                    "convolutions are not padded"
-                )
-    return features
 
 
 def _expand_backbone(x: keras.KerasTensor, features: dict[int, keras.KerasTensor]) -> keras.KerasTensor:
@@ -280,7 +228,7 @@ def _expand_backbone(x: keras.KerasTensor, features: dict[int, keras.KerasTensor
         y = layers.UpSampling2D(2, interpolation="nearest", name=f"{prefix}_up", **_FORMAT)(y)
         if level in features:
             y = layers.Concatenate(name=f"{prefix}_concat")(
-                [_crop(y, features[level], centre=False, name=f"{prefix}_crop"), features[level]]
+                [blocks.crop_to(y, features[level], name=f"{prefix}_crop"), features[level]]
             )
         else:
             y = _crop_to_halving(y, x, level, f"{prefix}_crop")
@@ -301,4 +249,4 @@ def _crop_to_halving(y: keras.KerasTensor, x: keras.KerasTensor, level: int, nam
     if None in y.shape[1:3] or None in x.shape[1:3]:
         return y
     target = keras.KerasTensor((None, *(-(-size // 2**level) for size in x.shape[1:3]), 1))
-    return _crop(y, target, centre=False, name=name)
+    return blocks.crop_to(y, target, name=name)

@@ -14,8 +14,9 @@ import h5py
 import keras
 
 from kerazoo.card import ModelCard
+from kerazoo.weights import imagenet, layouts, transplant
 
-_SUFFIXES = (".weights.h5", ".keras")
+_SUFFIXES = (".h5", ".keras")
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 
 
@@ -30,23 +31,31 @@ def check_weights(weights: str | os.PathLike[str] | None, card: ModelCard) -> No
         ValueError: If the argument is neither `None` nor the path of a weights file.
         FileNotFoundError: If the file does not exist.
     """
-    if weights is None:
+    if weights is None or weights in card.weights:
         return
+    if weights == "imagenet":
+        why = imagenet.OTHERS.get(card.name, "keras.applications has no such network")
+        raise ValueError(f"weights: there are no ImageNet weights of {card.name!r}: {why}")
     known = f"one of {', '.join(map(repr, card.weights))} or " if card.weights else ""
     if not isinstance(weights, (str, os.PathLike)) or not str(weights).endswith(_SUFFIXES):
         raise ValueError(
-            f"weights must be None, {known}the path of a .weights.h5 or .keras file. Received: weights={weights!r}"
+            f"weights must be None, {known}the path of a .weights.h5, .h5 or .keras file. Received: weights={weights!r}"
         )
     if not Path(weights).is_file():
         raise FileNotFoundError(f"weights: there is no file {os.fspath(weights)!r}")
 
 
-def load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
+def load_weights(model: keras.Model, path: str | os.PathLike[str], *, builder: str | None = None) -> None:
     """Loads weights into a model after checking that every tensor of the file fits; else nothing is changed.
+
+    Besides files of models of kerazoo, in either layout of Keras, it loads those of the same networks in
+    keras.applications; which one it is, the content says. If only the number of classes is another one there,
+    everything but `predictions` is loaded, with a warning.
 
     Args:
         model: A built model.
-        path: A `.weights.h5` file, or the `.keras` file of a whole model of the same architecture.
+        path: A `.weights.h5` or `.h5` file, or the `.keras` file of a whole model of the same architecture.
+        builder: Name of the builder that made the model. Defaults to the model's name.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -59,11 +68,14 @@ def load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"weights: there is no file {str(path)!r}")
     if not path.name.endswith(_SUFFIXES):
-        raise ValueError(f"weights must be a .weights.h5 or .keras file. Received: {str(path)!r}")
+        raise ValueError(f"weights must be a .weights.h5, .h5 or .keras file. Received: {str(path)!r}")
     try:
-        found = _read_shapes(path)
+        file = layouts.read(path)
+        found = {} if file.ordered else _read_shapes(path)
     except Exception as error:  # a damaged file can fail anywhere in h5py, with any class of error
         raise _unreadable(path, error) from error
+    if transplant.load_file(model, file, path, builder or model.name):
+        return
     with tempfile.TemporaryDirectory() as folder:
         # Keras derives the names in a file from the model's structure: writing one shows what is expected.
         own = Path(folder) / "own.weights.h5"

@@ -28,7 +28,9 @@ def _commands() -> list[tuple[str, str]]:
     found = []
     for path in TEXTS:
         for block in re.findall(r"^```bash\n(.*?)^```", path.read_text(encoding="utf-8"), flags=re.M | re.S):
-            found += [(path.name, line) for line in block.splitlines() if line.startswith("kerazoo ")]
+            found += [
+                (path.name, line) for line in block.replace("\\\n", " ").splitlines() if line.startswith("kerazoo ")
+            ]
     return found
 
 

@@ -17,7 +17,9 @@ CASES: dict[tuple[str, str], dict[str, Any]] = {
 """(group, name) -> builder, its arguments and the shape of an image."""
 
 
-def expected(group: str, name: str) -> np.ndarray:
-    """Returns the recorded output of one case."""
+def expected(group: str, name: str) -> np.ndarray | dict[str, np.ndarray]:
+    """Returns the recorded output of one case, or all of them by name."""
     with np.load(REFERENCES / f"{group}.npz") as outputs:
-        return outputs[name]
+        if name in outputs:
+            return outputs[name]
+        return {key.partition("/")[2]: outputs[key] for key in outputs if key.startswith(f"{name}/")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,7 +19,8 @@ def array(path: str, shape: tuple[int, ...]) -> np.ndarray:
     random = np.random.default_rng(zlib.crc32(path.encode()))
     kind = path.split("/")[-1]
     if kind == "kernel":
-        return random.normal(0, math.sqrt(2 / math.prod(shape[:-1])), shape).astype("float32")
+        inputs = shape[:2] if len(shape) == 4 and shape[-1] == 1 else shape[:-1]  # one filter per channel: depthwise
+        return random.normal(0, math.sqrt(2 / math.prod(inputs)), shape).astype("float32")
     if kind in ("gamma", "moving_variance"):
         return random.uniform(0.5, 1.5, shape).astype("float32")
     return random.normal(0, 0.3, shape).astype("float32")  # bias, beta, moving_mean
@@ -37,6 +39,11 @@ def image(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(zlib.crc32(name.encode())).normal(0, 1, shape).astype("float32")
 
 
-def difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """Returns the largest difference relative to the largest expected value."""
+def difference(found: Any, expected: Any) -> float:
+    """Returns the largest difference relative to the largest expected value; of several outputs the worst."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        return max(difference(found[name], expected[name]) for name in expected)
+    found = np.asarray(found)
+    assert found.shape == expected.shape
     return float(np.abs(found - expected).max() / np.abs(expected).max())

@@ -45,14 +45,14 @@ def test_layer_names(name: str) -> None:
     assert not made_up
 
 
-@pytest.mark.parametrize("name", zoo.models())
+@pytest.mark.parametrize("name", zoo.distinct())
 def test_batch_norm_momentum(name: str) -> None:
     """PyTorch's momentum 0.1 is Keras's 0.9; with 0.1 the statistics would be those of the last batch."""
     norms = [layer for layer in zoo.leaf_layers(zoo.built(name)) if isinstance(layer, keras.layers.BatchNormalization)]
     assert all(layer.momentum >= 0.5 for layer in norms)
 
 
-@pytest.mark.parametrize("name", zoo.models())
+@pytest.mark.parametrize("name", zoo.distinct())
 def test_same_seed_same_weights(name: str) -> None:
     first, second = zoo.fresh(name).get_weights(), zoo.fresh(name).get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))

@@ -13,7 +13,7 @@ import kerazoo
 from kerazoo.catalog import builder, builder_parameters
 
 _PAPER_SIZES = """
-import json, math, sys
+import gc, json, math, sys
 sys.path.insert(0, "tests/kerazoo")
 import kerazoo, zoo
 figures = {}
@@ -27,6 +27,7 @@ with zoo.cheap_weights():
             "input_shape": list(zoo.functional_parts(model)[0].inputs[0].shape[1:]),
         }
         del model
+        gc.collect()  # models are freed by the collector only
 print(json.dumps(figures))
 """
 

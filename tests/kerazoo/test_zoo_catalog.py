@@ -6,6 +6,7 @@ import dataclasses
 
 import keras
 import pytest
+import zoo
 
 import kerazoo
 from kerazoo import catalog
@@ -14,8 +15,8 @@ from kerazoo.card import ModelCard
 
 def test_list_models() -> None:
     assert kerazoo.list_models("resnet?8") == ["resnet18"]
-    assert kerazoo.list_models("resnet*")[:3] == ["resnet18", "resnet20", "resnet32"]
-    assert kerazoo.list_models("resnet*")[-1] == "resnet152"
+    assert kerazoo.list_models("resnet*")[:3] == ["resnet18", "resnet18_v2", "resnet20"]
+    assert kerazoo.list_models("resnet*")[-1] == "resnet152_v2_keras"
     dense = kerazoo.list_models(task="semantic-segmentation", kind="dense_prediction")
     assert {"unet", "unet_small"} <= set(dense)
     assert all(kerazoo.model_card(name).kind == "dense_prediction" for name in dense)
@@ -100,3 +101,11 @@ def test_two_cards_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_card_needs_a_known_kind() -> None:
     with pytest.raises(ValueError, match="kind of card 'mlp'"):
         dataclasses.replace(kerazoo.model_card("mlp"), kind="classifier")
+
+
+def test_models_tested_through_another_one_share_its_builder() -> None:
+    for name, other in zoo.SAME_CODE.items():
+        card, twin = kerazoo.model_card(name), kerazoo.model_card(other)
+        assert (card.module, card.family, card.kind) == (twin.module, twin.family, twin.kind)
+        assert catalog.builder_parameters(name) | {"name": ""} == catalog.builder_parameters(other) | {"name": ""}
+        assert card.params > twin.params

@@ -246,3 +246,87 @@ def test_unet_with_a_backbone_is_flat_and_saves() -> None:
     assert set(kerazoo.feature_extractor(model).output) == {"P0", "P1", "P2"}
     restored = type(model).from_config(model.get_config())
     assert [layer.name for layer in restored.layers] == [layer.name for layer in model.layers]
+
+
+def test_local_response_normalization_is_the_papers_formula() -> None:
+    from kerazoo.layers import LocalResponseNormalization
+
+    x = np.random.default_rng(0).normal(0, 5, (2, 3, 4, 7)).astype("float32")
+    n, k, alpha, beta = 5, 2.0, 0.03, 0.75
+    expected = np.empty_like(x)
+    for i in range(7):
+        near = x[..., max(0, i - n // 2) : min(6, i + n // 2) + 1]
+        expected[..., i] = x[..., i] / (k + alpha * (near**2).sum(-1)) ** beta
+    layer = LocalResponseNormalization(n, k, alpha, beta)
+    np.testing.assert_allclose(np.array(layer(x)), expected, rtol=1e-5)
+    half = LocalResponseNormalization(n, k, alpha, beta, dtype="float16")(x.astype("float16") * 100)
+    assert np.all(np.isfinite(np.array(half)))
+    with pytest.raises(ValueError, match="size must be an odd number"):
+        LocalResponseNormalization(4)
+
+
+def test_alexnet_towers_meet_in_the_third_convolution_only() -> None:
+    model = zoo.built("alexnet")
+    assert {i: model.get_layer(f"conv{i}").groups for i in range(1, 6)} == {1: 1, 2: 2, 3: 1, 4: 2, 5: 2}
+    one = zoo.fresh("alexnet", variant="one_tower")
+    assert all(one.get_layer(f"conv{i}").groups == 1 for i in range(1, 6))
+    with pytest.raises(ValueError, match="at least 67 x 67"):
+        kerazoo.alexnet((66, 66, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "layers_and_sizes"),
+    [
+        ("alexnet", {"stage1_out": 55, "stage2_out": 27, "stage3_out": 13, "pool5": 6}),
+        ("zfnet", {"stage1_out": 110, "pool1": 55, "stage2_out": 26, "pool2": 13, "pool5": 6}),
+        ("googlenet", {"stem_out": 112, "pool1": 56, "pool2": 28, "stage2_out": 28, "stage3_out": 14, "stage4_out": 7}),
+        ("squeezenet1_0", {"stem_out": 109, "pool1": 54, "pool4": 27, "pool8": 13, "conv10": 13}),
+    ],
+)
+def test_map_sizes_of_the_papers(name: str, layers_and_sizes: dict[str, int]) -> None:
+    with zoo.cheap_weights():
+        model = kerazoo.create_model(name, **({} if name == "googlenet" else {"num_classes": 2}))
+    assert {layer: model.get_layer(layer).output.shape[1] for layer in layers_and_sizes} == layers_and_sizes
+
+
+def test_googlenet_trains_with_three_weighted_losses() -> None:
+    from kerazoo.convnets.googlenet import LOSS_WEIGHTS
+
+    model = zoo.fresh("googlenet", input_shape=(79, 79, 1), auxiliary_heads=True)
+    assert set(model.output) == set(LOSS_WEIGHTS)
+    losses = dict.fromkeys(LOSS_WEIGHTS, "sparse_categorical_crossentropy")
+    model.compile("sgd", losses, loss_weights=LOSS_WEIGHTS, run_eagerly=True)
+    x, y = np.random.default_rng(0).normal(size=(2, 79, 79, 1)), np.array([0, 3])
+    found = model.evaluate(x, dict.fromkeys(LOSS_WEIGHTS, y), verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(sum(w * found[f"{key}_loss"] for key, w in LOSS_WEIGHTS.items()), rel=1e-5)
+    before = model.get_weights()
+    model.train_on_batch(x, dict.fromkeys(LOSS_WEIGHTS, y))
+    assert all(np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True))
+    plain = zoo.fresh("googlenet", input_shape=(79, 79, 1))
+    assert plain.output_shape == (None, 5)
+    for bad, message in (({"include_top": False}, "include_top=True"), ({"input_shape": (78, 79, 1)}, "79 x 79")):
+        with pytest.raises(ValueError, match=message):
+            zoo.fresh("googlenet", **{"input_shape": (79, 79, 1), "auxiliary_heads": True, **bad})
+
+
+@pytest.mark.parametrize(("variant", "depth", "nearest"), [("bc", 99, "94 and 100"), ("basic", 41, "40 and 43")])
+def test_densenet_depth(variant: str, depth: int, nearest: str) -> None:
+    with pytest.raises(ValueError, match=rf"depth must be \d n \+ 4 .* nearest are {nearest}"):
+        zoo.fresh("densenet_cifar", variant=variant, depth=depth)
+
+
+def test_densenet_cifar_dropout_follows_every_convolution_but_the_first() -> None:
+    model = zoo.fresh("densenet_cifar", conv_dropout_rate=0.2)
+    drops = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout) and layer.rate == 0.2]
+    convs = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert len(drops) == len(convs) - 1
+
+
+@pytest.mark.parametrize("name", ["alexnet", "zfnet", "vgg11"])
+def test_open_size_without_the_head(name: str) -> None:
+    """Only the fully connected layers fix the size."""
+    with zoo.cheap_weights():
+        model = zoo.fresh(name, input_shape=(None, None, 3), include_top=False)
+    assert model.output_shape[1:3] == (None, None)
+    with pytest.raises(ValueError, match="fc1 is connected to every position"):
+        zoo.fresh(name, input_shape=(None, None, 3))

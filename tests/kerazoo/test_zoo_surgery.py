@@ -168,7 +168,7 @@ def test_freeze_refuses() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", zoo.models(lambda card: card.kind in ("image_classifier", "dense_prediction", "vector"))
+    "name", zoo.distinct(lambda card: card.kind in ("image_classifier", "dense_prediction", "vector"))
 )
 def test_replace_head(name: str) -> None:
     old = zoo.fresh(name)
@@ -179,8 +179,30 @@ def test_replace_head(name: str) -> None:
     assert new.get_layer("predictions").compute_dtype == "float32"
     x, _ = zoo.batch(name)
     assert zoo.outputs(new, x)[0].shape[-1] == 9
-    shared = [layer for layer in old.layers if layer.name != "predictions"]
-    assert all(new.get_layer(layer.name) is layer for layer in shared)
+    kept = [layer for layer in old.layers if new.get_layer(layer.name) is layer]
+    weights = [weight for layer in old.layers if layer not in kept for weight in layer.weights]
+    assert {weight.shape[-1] for weight in weights} <= {old.output_shape[-1], 84}  # 84: the codes of LeNet-5
+    assert len(kept) >= len(old.layers) - 4
+
+
+def test_a_head_without_a_dense_layer() -> None:
+    """The scores of SqueezeNet are the averaged maps of a convolution."""
+    old = zoo.fresh("squeezenet1_1")
+    x, _ = zoo.batch("squeezenet1_1")
+    logits = kerazoo.replace_head(old, 9, activation=None)
+    scores = zoo.outputs(logits, x)[0]
+    new = kerazoo.replace_head(logits, 9, activation="softmax")
+    new.set_weights(logits.get_weights())
+    np.testing.assert_allclose(zoo.outputs(new, x)[0], np.array(keras.ops.softmax(scores)), rtol=1e-5)
+    assert logits.get_layer("conv10").kernel.shape[-1] == 9
+    assert logits.get_layer("fire9_squeeze") is old.get_layer("fire9_squeeze")
+    kerazoo.freeze(old)
+    assert [layer.name for layer in old.layers if layer.trainable_weights] == ["conv10"]
+
+
+def test_replace_head_drops_auxiliary_heads() -> None:
+    old = zoo.fresh("googlenet", input_shape=(79, 79, 1), auxiliary_heads=True)
+    assert kerazoo.replace_head(old, 9).output_shape == (None, 9)
 
 
 @pytest.mark.parametrize(

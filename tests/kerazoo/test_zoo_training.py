@@ -22,7 +22,7 @@ def _compiled(name: str) -> keras.Model:
     return model
 
 
-@pytest.mark.parametrize("name", zoo.models(lambda card: not card.rule_trained))
+@pytest.mark.parametrize("name", zoo.distinct(lambda card: not card.rule_trained))
 def test_every_trainable_weight_has_a_gradient(name: str) -> None:
     model = _compiled(name)
     x, y = zoo.batch(name)
@@ -40,7 +40,7 @@ def test_every_trainable_weight_has_a_gradient(name: str) -> None:
     assert not zero
 
 
-@pytest.mark.parametrize("name", zoo.models(lambda card: card.rule_trained))
+@pytest.mark.parametrize("name", zoo.distinct(lambda card: card.rule_trained))
 def test_own_rule_moves_every_weight(name: str) -> None:
     model = _compiled(name)
     before = model.get_weights()
@@ -48,7 +48,7 @@ def test_own_rule_moves_every_weight(name: str) -> None:
     assert all(np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
-@pytest.mark.parametrize("name", zoo.models())
+@pytest.mark.parametrize("name", zoo.distinct())
 def test_one_step_changes_loss_and_statistics(name: str) -> None:
     model = _compiled(name)
     x, y = zoo.batch(name)

@@ -32,6 +32,28 @@ def models(promise: Callable[[ModelCard], Any] = lambda card: True) -> list[str]
     return [name for name in kerazoo.list_models() if promise(kerazoo.model_card(name))]
 
 
+# Rows of one spec table that only differ in numbers from another row: the code is the same, and what is slow is tested
+# once. Their counts, figures, arguments and names are tested as those of all others.
+SAME_CODE = {
+    **{"resnet34": "resnet18", "resnet101": "resnet50", "resnet152": "resnet50"},
+    **{"resnet34_v2": "resnet18_v2", "resnet101_v2": "resnet50_v2", "resnet152_v2": "resnet50_v2"},
+    **{"resnet101_v2_keras": "resnet50_v2_keras", "resnet152_v2_keras": "resnet50_v2_keras"},
+    **{"resnet32": "resnet20", "resnet56": "resnet20", "resnet110": "resnet20"},
+    **{
+        "vgg13": "vgg11",
+        "vgg16": "vgg11",
+        "vgg19": "vgg11",
+        "densenet169": "densenet121",
+        "densenet201": "densenet121",
+    },
+}
+
+
+def distinct(promise: Callable[[ModelCard], Any] = lambda card: True) -> list[str]:
+    """Returns the models that give a promise, one for each piece of code."""
+    return [name for name in models(promise) if name not in SAME_CODE]
+
+
 def fresh(name: str, **options: Any) -> keras.Model:
     """Builds a model with its card's test configuration, the same weights every time."""
     keras.utils.set_random_seed(0)
@@ -60,6 +82,19 @@ def cheap_weights() -> Iterator[None]:
         yield
     finally:
         keras.layers.Layer.add_weight = original
+
+
+def mutated(model: keras.Model, change: Mapping[str, Mapping[str, Any]]) -> keras.Model:
+    """Returns the model with other settings of some layers and the same weights."""
+    config = model.get_config()
+    names = {layer["config"]["name"] for layer in config["layers"]}
+    assert set(change) <= names, "no such layer"
+    for layer in config["layers"]:
+        layer["config"].update(change.get(layer["config"]["name"], {}))
+    with cheap_weights():
+        twin = type(model).from_config(config)
+    twin.set_weights(model.get_weights())
+    return twin
 
 
 def value(weight: keras.Variable) -> np.ndarray:

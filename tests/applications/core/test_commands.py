@@ -117,7 +117,7 @@ def test_a_changed_division_is_refused(digits_run, kerazoo, tmp_path):
 
 
 def test_only_whole_numbers_are_brought_to_another_depth():
-    from applications.core.evaluation import _as_trained
+    from applications.core.evaluation import images_as_trained
     from applications.core.inference import adapted
     from applications.datasets.data import Datasets
     from applications.datasets.store import ImageStore
@@ -135,7 +135,7 @@ def test_only_whole_numbers_are_brought_to_another_depth():
             labels=np.array([0, 1]),
             value_range=(0.0, float(high)),
         )
-        for image in (_as_trained(other, known).images[0], adapted(images[0], 1, known["value_range"], "x")):
+        for image in (images_as_trained(other, known).images[0], adapted(images[0], 1, known["value_range"], "x")):
             assert image.max() == pytest.approx(expected), dtype
 
 

@@ -24,22 +24,15 @@ def _array(layer: nn.Module, path: str, shape: tuple[int, ...]) -> torch.Tensor:
         return torch.from_numpy(seeded.array(path, shape))
     if isinstance(layer, nn.Linear):
         return torch.from_numpy(seeded.array(path, shape[::-1])).T
-    keras_shape = (
-        *shape[2:],
-        shape[1],
-        shape[0],
-    )  # both kinds of convolution: (height, width, axis 1, axis 0)
-    return torch.from_numpy(seeded.array(path, keras_shape)).permute(3, 2, 0, 1)
+    # Both kinds of convolution: (spatial axes, axis 1, axis 0), a depthwise one: (spatial axes, channels, 1).
+    depthwise = getattr(layer, "groups", 1) == shape[0] > 1
+    first, second = (0, 1) if depthwise else (1, 0)
+    kernel = torch.from_numpy(seeded.array(path, (*shape[2:], shape[first], shape[second])))
+    return torch.movedim(kernel, (-2, -1), (first, second))
 
 
-_NAMES = {
-    nn.BatchNorm2d: {
-        "weight": "gamma",
-        "bias": "beta",
-        "running_mean": "moving_mean",
-        "running_var": "moving_variance",
-    }
-}
+_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+_NAMES = dict.fromkeys((nn.BatchNorm2d, nn.BatchNorm3d), _NORM)
 
 
 def fill(model: nn.Module) -> nn.Module:
@@ -56,10 +49,14 @@ def fill(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
-def torch_output(name: str, case: tuple) -> np.ndarray:
-    """Returns the output of a case from PyTorch, channels last."""
+def torch_output(name: str, case: tuple) -> np.ndarray | dict[str, np.ndarray]:
+    """Returns the output of a case from PyTorch, channels last; one per name where there are several."""
     _, _, shape, make = case
     with torch.no_grad():
-        x = torch.from_numpy(seeded.image(name, (2, *shape))).permute(0, 3, 1, 2)
+        x = torch.from_numpy(seeded.image(name, (2, *shape))).movedim(-1, 1)
         y = fill(make())(x)
-    return (y.permute(0, 2, 3, 1) if y.ndim == 4 else y).contiguous().numpy()
+    return {key: _last(part) for key, part in y.items()} if isinstance(y, dict) else _last(y)
+
+
+def _last(y: torch.Tensor) -> np.ndarray:
+    return y.movedim(1, -1).contiguous().numpy()

@@ -22,10 +22,16 @@ def record(group: str) -> None:
     cases = importlib.import_module(f"torch_{group}").CASES
     outputs = {name: torch_output(name, case) for name, case in cases.items()}
     target = HERE.parent / "references" / f"torch_{group}"
-    np.savez_compressed(f"{target}.npz", **outputs)
+    np.savez_compressed(f"{target}.npz", **_flat(outputs))
     plan = {name: {"builder": case[0], "options": case[1], "shape": case[2]} for name, case in cases.items()}
     written = {"command": f"python tests/kerazoo/parity/record.py {group}", "torch": torch.__version__, "cases": plan}
     Path(f"{target}.json").write_text(json.dumps(written, indent=1) + "\n")
+
+
+def _flat(outputs: dict) -> dict[str, np.ndarray]:
+    """Names the parts of several outputs `case/output`."""
+    parts = ((name, y if isinstance(y, dict) else {"": y}) for name, y in outputs.items())
+    return {f"{name}/{key}" if key else name: value for name, y in parts for key, value in y.items()}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,8 @@
+"""Metrics of pixels, registered under the package name `kerazoo`."""
+
+import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
+
+from kerazoo.metrics.boundary import BoundaryF1
+from kerazoo.metrics.overlap import MeanIoU, PerClassIoU
+
+__all__ = ["BoundaryF1", "MeanIoU", "PerClassIoU"]
