@@ -10,14 +10,14 @@ from typing import Any
 from applications.core.errors import UserError
 
 DESCRIPTION = """\
-Searches for good values of the options of a task. Every option of `kerazoo train TASK` can be given too: it counts for all
-trials, and is taken out of the task's own search space.
+Searches for good values of the options of a task. Every option of `kerazoo train TASK` can be given too: it counts for
+all trials, and is taken out of the task's own search space.
 
-A range is log(1e-4,1e-1), real(0,0.5), int(2,6), int(16,128,16) or a list of values such as 16,32,64. The same command goes
-on with a search that was interrupted. Results lie in OUT/tuning/NAME.
+A range is log(1e-4,1e-1), real(0,0.5), int(2,6), int(16,128,16) or a list of values such as 16,32,64. The same command
+goes on with a search that was interrupted. Results lie in OUT/tuning/NAME.
 
-Several machines: start one process with --worker-id chief, which keeps the trials, and any number with other ids and the
-same command, all with the same --chief HOST:PORT and a shared --out. The environment variables KERASTUNER_ORACLE_IP,
+Several machines: start one process with --worker-id chief, which keeps the trials, and any number with other ids and
+the same command, all with the same --chief HOST:PORT and a shared --out. The variables KERASTUNER_ORACLE_IP,
 KERASTUNER_ORACLE_PORT and KERASTUNER_TUNER_ID of Keras Tuner do the same."""
 
 
@@ -26,7 +26,7 @@ def _parser() -> Any:
 
     parser = Parser(
         prog="kerazoo tune",
-        usage="kerazoo tune TASK [--search grid|random|bayesian|hyperband] [--trials N] [--set OPTION=RANGE] [--option value ...]",
+        usage="kerazoo tune TASK [--search grid|random|bayesian|hyperband] [--trials N] [--set OPTION=RANGE] ...",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -39,8 +39,9 @@ def figures(found: Search, ranges: list[Dimension]) -> list[Figure]:
         drawn.append(Figure("parallel", "Parallel coordinates", _parallel(found, done, varied), note))
     if len(done) >= FEWEST and varied:
         note = (
-            "By how much a random forest's prediction of the objective worsens when the values of one parameter are shuffled "
-            "(permutation importance, mean of 20 shuffles; 100 % is the sum). With few trials it is a hint, not a finding."
+            "By how much a random forest's prediction of the objective worsens when the values of one parameter are "
+            "shuffled (permutation importance, mean of 20 shuffles; 100 % is the sum). With few trials it is a "
+            "hint, not a finding."
         )
         drawn.append(Figure("importance", "Importance of the parameters", _importance(done, varied), note))
     if varied:

@@ -19,8 +19,8 @@ import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from applications.core.run_directory import write_atomically
-from tuning.spaces import Dimension, dimensions, finite, from_unit, grid, label, points, to_unit
 from applications.core.search_space import Choice, Integer, Real, Space
+from tuning.spaces import Dimension, dimensions, finite, from_unit, grid, label, points, to_unit
 
 ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 WAIT = "wait"
@@ -344,7 +344,7 @@ class BayesianOracle(Oracle):
         return self.random(number) if self.tried(values) else values
 
     def encode(self, values: Mapping[str, Any]) -> np.ndarray:
-        """Returns values as a vector of the process: ordered ranges in [0, 1], other choices one-hot, 0.5 if inactive."""
+        """Returns values as a vector: ordered ranges in [0, 1] (0.5 if inactive), other choices one-hot."""
         found: list[float] = []
         for dimension in self.ranges:
             active = dimension.active(values)

@@ -26,7 +26,8 @@ def retrain(found: Search, show: Show) -> RunDirectory:
     Returns:
         The finished run, in `retrained/` of the search.
     """
-    assert found.application is not None and found.best is not None
+    assert found.application is not None
+    assert found.best is not None
     run = RunDirectory(found.folder / "retrained")
     if run.status == "finished":
         show(f"{run.path} is finished already.")

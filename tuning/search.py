@@ -237,8 +237,8 @@ class Job:
         )
         if self.settings.algorithm == "grid" and points > self.settings.trials:
             raise UserError(
-                f"The grid has {points} points, more than --trials {self.settings.trials}: allow --trials {points}, give "
-                "fewer values, or use --search random."
+                f"The grid has {points} points, more than --trials {self.settings.trials}: allow --trials {points}, "
+                "give fewer values, or use --search random."
             )
         if self.settings.algorithm == "hyperband":
             from tuning.oracles import hyperband_brackets
@@ -257,8 +257,8 @@ class Job:
         mine = json.loads(json.dumps(self.description))
         if known != mine:
             raise UserError(
-                f"'{self.folder}' is another search ({'; '.join(differences(known, mine))}): give this one another --name, "
-                "or go on with the old settings."
+                f"'{self.folder}' is another search ({'; '.join(differences(known, mine))}): give this one another "
+                "--name, or go on with the old settings."
             )
 
     def _oracle(self) -> Oracle:
@@ -282,10 +282,6 @@ class Job:
         from tuning.trial import Training
 
         import_tensorflow()
-        import applications.core.callbacks
-        import applications.core.optimization
-        import applications.core.pipeline
-        import applications.core.strategy
         import tuning.pruning  # noqa: F401
 
         datasets = self.application.datasets(progress=reading_progress())
@@ -381,8 +377,8 @@ class Job:
                 )
             if now - heard > self.settings.wait:
                 raise UserError(
-                    f"No worker has asked the chief at {host}:{port} for a trial for {now - heard:.0f} s: start one with "
-                    f"the same command and --worker-id worker-1; the search goes on where it is."
+                    f"No worker has asked the chief at {host}:{port} for a trial for {now - heard:.0f} s: start one "
+                    f"with the same command and --worker-id worker-1; the search goes on where it is."
                 )
             if limit is not None and now - began > limit:
                 return
@@ -537,8 +533,8 @@ def wait_for(host: str, port: int, patience: float, show: Show) -> None:
             spent = time.monotonic() - began
             if spent > patience:
                 raise UserError(
-                    f"No chief answers at {host}:{port} after {spent:.0f} s ({error.strerror or error}): start it with the "
-                    "same command and --worker-id chief, or correct --chief."
+                    f"No chief answers at {host}:{port} after {spent:.0f} s ({error.strerror or error}): start it with "
+                    "the same command and --worker-id chief, or correct --chief."
                 ) from None
             if not told or time.monotonic() - told > 15:
                 told = time.monotonic()

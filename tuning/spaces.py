@@ -1,8 +1,8 @@
 """Search spaces: read, checked against an application, counted, and turned into the options of one trial.
 
 A space is a mapping from dotted options to ranges (`applications.core.search_space`). In YAML and on the command line a
-range is written `log(1e-4, 1e-1)`, `real(0, 0.5)`, `int(2, 6)` or `int(16, 128, 16)`, or as a list of values; a choice whose
-values bring ranges of their own is a mapping:
+range is written `log(1e-4, 1e-1)`, `real(0, 0.5)`, `int(2, 6)` or `int(16, 128, 16)`, or as a list of values; a choice
+whose values bring ranges of their own is a mapping:
 
     learning_rate: log(1e-4, 1e-1)
     batch_size: [16, 32, 64]

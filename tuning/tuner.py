@@ -1,7 +1,7 @@
 """Runs the trials an oracle proposes: each in a process of its own, several at once, here or on other machines.
 
-A trial is a forked child of the process that has imported TensorFlow and read the data once. It costs no second import and
-no second copy of the data, gives its memory back when it ends, and cannot take the search down with it.
+A trial is a forked child of the process that has imported TensorFlow and read the data once. It costs no second import
+and no second copy of the data, gives its memory back when it ends, and cannot take the search down with it.
 """
 
 from __future__ import annotations
@@ -214,6 +214,7 @@ class Tuner(BaseTuner):
         for slot in running:
             if slot.process.is_alive():
                 continue
+            assert slot.trial is not None
             slot.process.join()
             code, slot.process = slot.process.exitcode, None
             file = Path(self.get_trial_dir(slot.trial.trial_id)) / "result.json"
@@ -225,22 +226,26 @@ class Tuner(BaseTuner):
                 result = {"status": TrialStatus.INVALID, "reason": reason, "number": slot.trial.trial_id}
                 result |= {"began": time.time() - (time.monotonic() - slot.began)}
                 result |= {"seconds": round(time.monotonic() - slot.began, 3)}
-                write_atomically(file, json.dumps(result, indent=1) + "\n")
             self._end(slot, result)
 
     def _end(self, slot: Slot, result: dict[str, Any]) -> None:
         trial, slot.trial = slot.trial, None
         assert trial is not None
+        result["worker"] = slot.name
+        file = Path(self.get_trial_dir(trial.trial_id)) / "result.json"
+        write_atomically(file, json.dumps(result, default=float, indent=1) + "\n")
         trial.status = result["status"]
         if trial.status == TrialStatus.COMPLETED:
-            # The objective alone: to know the direction of others, Keras Tuner makes Keras metrics, and this process must
-            # not start TensorFlow, since children of a process that has cannot.
+            # The objective alone: to know the direction of others, Keras Tuner makes Keras metrics, and this process
+            # must not start TensorFlow, since children of a process that has cannot.
             name = self.oracle.objective.name
-            self.oracle.update_trial(trial.trial_id, {name: result["metrics"][name]}, step=result.get("best_epoch") or 0)
+            self.oracle.update_trial(
+                trial.trial_id, {name: result["metrics"][name]}, step=result.get("best_epoch") or 0
+            )
         else:
             trial.message = result["reason"]
         self.oracle.end_trial(trial)
-        self.on_end({**result, "worker": slot.name, "values": dict(trial.hyperparameters.values)})
+        self.on_end({**result, "values": dict(trial.hyperparameters.values)})
 
     def _kill(self, slot: Slot) -> None:
         if slot.process is not None and slot.process.is_alive():

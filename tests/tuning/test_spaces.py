@@ -73,7 +73,9 @@ def test_the_grid_is_every_point_once() -> None:
     assert all(("model_options.dropout_rate" in point) == (point["model"] == "mlp") for point in found)
 
 
-@pytest.mark.parametrize("range_", [Real(1e-4, 1e-1, log=True), Real(-2.0, 3.0), Integer(3, 11, 2), Choice("a", None, 3)])
+@pytest.mark.parametrize(
+    "range_", [Real(1e-4, 1e-1, log=True), Real(-2.0, 3.0), Integer(3, 11, 2), Choice("a", None, 3)]
+)
 def test_units_and_values_are_inverse(range_) -> None:
     for value in spaces.points(range_):
         again = spaces.from_unit(range_, spaces.to_unit(range_, value))

@@ -214,7 +214,7 @@ def test_chief_and_workers_over_loopback(tmp_path, monkeypatch) -> None:
 
 def test_a_chief_that_is_not_there_is_said(tmp_path) -> None:
     lines: list[str] = []
-    with pytest.raises(UserError, match="No chief answers at 127.0.0.1"):
+    with pytest.raises(UserError, match="No chief answers at"):
         wait_for("127.0.0.1", free_port(), 0.6, lines.append)
     assert "waiting for the chief" in lines[0]
 

@@ -1,0 +1,107 @@
+"""`kerazoo tune` from the command line, on real trainings of a few epochs."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+import yaml
+
+from tests.applications.core.conftest import command, prepared_data  # noqa: F401  the data of this test run
+
+TINY = ("image-classification", "--model", "mlp", "--model-options.hidden-units", "[16]", "--batch-size", "64")
+
+
+def tune(out, *words):
+    return command("tune", *TINY, "--out", out, *words)
+
+
+def trials(folder) -> list[dict]:
+    with (folder / "trials.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_grid_is_done_completely_and_its_winner_retrained(tmp_path) -> None:
+    words = (
+        "--search",
+        "grid",
+        "--set",
+        "learning_rate=log(1e-3,1e-1)",
+        "--set",
+        "optimizer=adam,sgd",
+        "--epochs",
+        "2",
+    )
+    words = (*words, "--set", "augment.rotation=0", "--name", "s", "--retrain")
+    answer = tune(tmp_path, *words, "--space", tmp_path / "none.yaml")
+    assert answer.status == 2
+    (tmp_path / "empty.yaml").write_text("{}")
+    answer = tune(tmp_path, *words, "--space", tmp_path / "empty.yaml")
+    assert answer.status == 0, answer.err
+    assert "grid: 6 points" in answer.out
+    folder = tmp_path / "tuning" / "s"
+    rows = trials(folder)
+    assert [row["status"] for row in rows] == ["COMPLETED"] * 6
+    assert len({(row["learning_rate"], row["optimizer"]) for row in rows}) == 6
+    best = min(rows, key=lambda row: float(row["score"]))
+    written = yaml.safe_load((folder / "best.yaml").read_text())
+    assert written["optimizer"] == best["optimizer"]
+    assert written["learning_rate"] == pytest.approx(float(best["learning_rate"]))
+    assert (folder / "report.html").stat().st_size > 50_000
+    assert (folder / "retrained" / "model.keras").exists()
+    assert not list(folder.glob("trial_*/model.keras"))
+    before = {path: path.stat().st_mtime for path in folder.glob("trial_*/result.json")}
+    again = tune(tmp_path, *words, "--space", tmp_path / "empty.yaml")
+    assert "6 of 6 trials have ended" in again.out
+    assert before == {path: path.stat().st_mtime for path in folder.glob("trial_*/result.json")}
+    other = tune(tmp_path, *words, "--space", tmp_path / "empty.yaml", "--set", "optimizer=adam,nesterov")
+    assert other.status == 2
+    assert "space.optimizer was ['adam', 'sgd'], now ['adam', 'nesterov']" in other.err
+    checked = command("train", "image-classification", "--config", folder / "best.yaml", "--print-config")
+    assert checked.status == 0
+
+
+def test_hyperband_continues_what_it_promotes(tmp_path) -> None:
+    answer = tune(
+        tmp_path, "--search", "hyperband", "--epochs", "3", "--set", "learning_rate=log(1e-4,1e-1)", "--name", "h"
+    )
+    assert answer.status == 0, answer.err
+    rows = trials(tmp_path / "tuning" / "h")
+    assert len(rows) == 3 + 1 + 2
+    assert [int(row["epochs"]) for row in rows].count(3) == 3  # the promoted one has the epochs of its predecessor too
+    assert {row["status"] for row in rows} == {"COMPLETED"}
+
+
+BAD = [
+    (("--search", "bayes"), "Did you mean 'bayesian'"),
+    (("--set", "learnin_rate=log(1e-4,1e-1)"), "Did you mean 'learning_rate'"),
+    (("--set", "learning_rate=log(0,1)"), "must begin above zero"),
+    (("--set", "learning_rate=real(1,0)"), "inverted"),
+    (("--set", "learning_rate"), "expected option=range"),
+    (("--search", "grid", "--trials", "5"), "more than --trials 5"),
+    (("--objective", "val_acuracy:max", "--trials", "1", "--epochs", "1"), "it reports"),
+    (("--objective", "val_accuracy:up"), "expected NAME:min or NAME:max"),
+    (("--objective", "speed"), "add :min or :max"),
+    (("--trials", "0"), "at least 1"),
+    (("--chief", "127.0.0.1:1", "--worker-id", "w1", "--wait", "0.5"), "No chief answers"),
+    (("--chief", "127.0.0.1:1"), "belong together"),
+    (("--budget", "soon"), "expected a time"),
+]
+
+
+@pytest.mark.parametrize(("words", "sentence"), BAD, ids=[" ".join(words) for words, _ in BAD])
+def test_bad_input_is_one_sentence(tmp_path, monkeypatch, words, sentence) -> None:
+    for name in ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that monkeypatch takes away what the command sets
+        monkeypatch.delenv(name)
+    answer = tune(tmp_path, *words)
+    assert answer.status == 2
+    assert sentence in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_help_is_quick_and_says_the_ranges() -> None:
+    answer = command("tune", "--help")
+    assert answer.status == 0
+    assert "log(1e-4,1e-1)" in answer.out
