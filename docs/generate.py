@@ -2,9 +2,10 @@
 
     python docs/generate.py [FOLDER]
 
-FOLDER (default: docs/) receives `models/*.md`, `applications/*.md` and `quality.md`. All of it comes from
-where it is said already: cards, docstrings and signatures of the builders (from their source),
-configuration classes of the applications, and the measurements in `benchmarks/results/`.
+FOLDER (default: docs/) receives `models/*.md`, `applications/*.md`, `fidelity.md` and `quality.md`. All of it
+comes from where it is said already: cards, docstrings and signatures of the builders (from their source),
+configuration classes of the applications, the references of the tests in `tests/kerazoo/references/`, and the
+measurements in `benchmarks/results/`.
 Neither Keras nor TensorFlow is imported.
 """
 
@@ -227,6 +228,59 @@ def models_index(cards: list[ModelCard]) -> str:
     return page("# Models", head, *parts)
 
 
+# --- fidelity to the papers -----------------------------------------------------------------------
+
+
+def arguments(options: dict[str, Any]) -> str:
+    """Returns arguments as one writes them: `input_shape=(64, 64, 3), padding='valid'`."""
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+
+
+def fidelity_page(cards: list[ModelCard]) -> str:
+    """Returns the page of the counts and the transplants that the tests compare our networks with."""
+    references = ROOT / "tests" / "kerazoo" / "references"
+    counts = json.loads((references / "counts.json").read_text(encoding="utf-8"))
+    rows, others = [], []
+    for card in cards:
+        found = {str(row["arguments"]): row for row in counts if row["builder"] == card.name}
+        default = found.pop("{}", {"trainable": None, "total": None})
+        ours = [f"{card.params:,}", f"{card.trainable_params:,}"]
+        theirs = [f"{count:,}" if count else "" for count in (default["total"], default["trainable"])]
+        rows.append([f"[{card.name}](models/{card.name}.md)", *ours, *theirs, card.params_source])
+        others += [
+            [f"`{card.name}({arguments(row['arguments'])})`", f"{row['total'] or row['trainable']:,}", row["source"]]
+            for row in found.values()
+        ]
+    cases = [
+        [f"`{name}`", f"`{case['builder']}({arguments(case['options'])})`", dimensions(tuple(case["shape"]))]
+        for file in sorted(references.glob("torch_*.json"))
+        for name, case in json.loads(file.read_text(encoding="utf-8"))["cases"].items()
+    ]
+    header = ["model", "ours", "ours, trainable", "source's", "source's, trainable", "source"]
+    return page(
+        "# Faithful to the papers",
+        "Every default network has exactly as many parameters as its source says; the tests build each and compare. "
+        "An empty cell is a figure that no source gives: general networks have widths of their own, and some sources "
+        "count with other arguments, which stand below.",
+        table(header, rows),
+        section(
+            "Other arguments",
+            "The same with options. Running statistics are included where the source counts them.\n\n"
+            + table(["model", "parameters", "source"], others),
+        ),
+        section(
+            "Equal outputs",
+            "A count says nothing about order, padding or epsilon. So each of these was written a second time in "
+            "PyTorch, from the paper and the published code, and given the same seeded weights and images: outputs "
+            "agree to 5e-6 of the largest. `pytest -m parity` compares live, every other run of the "
+            "tests with the recorded outputs. The networks of keras.applications are compared with keras.applications "
+            "itself, by way of files of its weights, at sizes where a padding on the wrong side shows.\n\n"
+            + table(["reference", "ours", "image"], cases),
+        ),
+    )
+
+
 # --- applications ---------------------------------------------------------------------------------
 
 
@@ -337,7 +391,7 @@ def generate(folder: Path) -> list[Path]:
     classes = application_classes()
     pages = {"models/index.md": models_index(cards), "applications/index.md": applications_index(classes)}
     pages |= {f"models/{card.name}.md": model_page(card) for card in cards}
-    pages["quality.md"] = quality_page()
+    pages |= {"fidelity.md": fidelity_page(cards), "quality.md": quality_page()}
     pages |= {f"applications/{name}.md": application_page(name, cls) for name, cls in classes.items()}
     for kind in ("models", "applications"):
         (folder / kind).mkdir(parents=True, exist_ok=True)

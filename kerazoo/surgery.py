@@ -244,7 +244,10 @@ def replace_head(
     if not head:
         raise ValueError(f"{model.name!r} has no layer named predictions whose number of outputs can be changed")
     if len(model.outputs) != 1 or model.outputs[0] is not head[-1].outputs[0]:
-        raise ValueError(f"the output of layer predictions must be all that {model.name!r} returns; cut off the rest")
+        raise ValueError(
+            f"the output of layer predictions must be all that {model.name!r} returns; cut off the rest with "
+            'keras.Model(model.inputs, model.get_layer("predictions").output)'
+        )
     scores, last = head[0].operation, [node.operation for node in head if "activation" in _config(node.operation)][-1]
     units = _units(scores)
     changes: dict[int, dict[str, Any]] = {id(scores): {units: num_classes, "trainable": True}}

@@ -200,9 +200,12 @@ def test_a_head_without_a_dense_layer() -> None:
     assert [layer.name for layer in old.layers if layer.trainable_weights] == ["conv10"]
 
 
-def test_replace_head_drops_auxiliary_heads() -> None:
+def test_replace_head_of_a_model_with_auxiliary_heads() -> None:
     old = zoo.fresh("googlenet", input_shape=(79, 79, 1), auxiliary_heads=True)
-    assert kerazoo.replace_head(old, 9).output_shape == (None, 9)
+    with pytest.raises(ValueError, match=r"cut off the rest with keras.Model\(model.inputs, model.get_layer"):
+        kerazoo.replace_head(old, 9)
+    trunk = keras.Model(old.inputs, old.get_layer("predictions").output)
+    assert kerazoo.replace_head(trunk, 9).output_shape == (None, 9)
 
 
 @pytest.mark.parametrize(
@@ -230,13 +233,22 @@ def _auxiliary(x) -> list:
 
 @pytest.mark.parametrize(
     "ends",
-    [_auxiliary, lambda x: layers.Softmax()(layers.Dense(5, name="predictions")(x)), lambda x: _auxiliary(x)[::-1]],
-    ids=["two outputs", "layer after it", "not the first"],
+    [_auxiliary, lambda x: _auxiliary(x)[::-1]],
+    ids=["two outputs", "not the first"],
 )
 def test_replace_head_drops_nothing(ends) -> None:
     inputs = keras.Input((4,))
     with pytest.raises(ValueError, match="predictions must be all that 'm' returns"):
         kerazoo.replace_head(keras.Model(inputs, ends(inputs), name="m"), 3)
+
+
+def test_replace_head_keeps_what_follows_without_weights() -> None:
+    inputs = keras.Input((4,))
+    scores = layers.Dense(5, name="predictions")(inputs)
+    new = kerazoo.replace_head(keras.Model(inputs, layers.Softmax()(scores)), 3)
+    np.testing.assert_allclose(np.sum(zoo.outputs(new, np.ones((2, 4), "float32"))[0], axis=-1), 1.0, rtol=1e-6)
+    with pytest.raises(ValueError, match="no layer named predictions"):
+        kerazoo.replace_head(keras.Model(inputs, layers.Dense(2)(scores)), 3)
 
 
 def test_replace_head_of_a_sequential_model() -> None:
