@@ -72,7 +72,7 @@ def tune(arguments: list[str]) -> int:
     settings = _settings(mine)
     settings.check()
     space = _space(application, mine, fixed)
-    from tuning.search import Job, say
+    from tuning.job import Job, say
 
     job = Job(application, space, settings, say)
     if mine.print_space:
@@ -111,7 +111,7 @@ def _paths(values: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 def _settings(mine: Any) -> Any:
-    from tuning.search import Settings
+    from tuning.job import Settings
 
     chief, worker = mine.chief, mine.worker_id
     if chief is None and "KERASTUNER_ORACLE_IP" in os.environ:

@@ -14,7 +14,7 @@ from tuning.spaces import Dimension, points, to_unit
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tuning.search import Search
+    from tuning.job import Search
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
 FEWEST = 6  # finished trials below which an importance means nothing

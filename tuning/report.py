@@ -13,7 +13,7 @@ from applications.core.run_directory import write_atomically
 from tuning import spaces
 
 if TYPE_CHECKING:
-    from tuning.search import Search
+    from tuning.job import Search
 
 TEMPLATES = Path(__file__).parent / "templates"
 

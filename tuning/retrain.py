@@ -11,7 +11,7 @@ from applications.core.run_directory import RunDirectory, environment
 from applications.core.training import Fit, Session, about, finish, yaml_of
 
 if TYPE_CHECKING:
-    from tuning.search import Search, Show
+    from tuning.job import Search, Show
 
 
 def retrain(found: Search, show: Show) -> RunDirectory:

@@ -290,7 +290,8 @@ def plain(space: SearchSpace) -> dict[str, Any]:
             found[path] = f"int({range_.low}, {range_.high}{step})"
         elif isinstance(range_, Real):
             grid_points = f", {range_.points}" if range_.points != Real.points else ""
-            found[path] = f"{'log' if range_.log else 'real'}({range_.low:g}, {range_.high:g}{grid_points})"
+            ends = ", ".join(repr(float(end)).removesuffix(".0") for end in (range_.low, range_.high))
+            found[path] = f"{'log' if range_.log else 'real'}({ends}{grid_points})"
         elif range_.children:
             found[path] = {value: plain(below(range_, value)) for value in range_.values}
         else:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from applications.core.config import from_dict, merge, to_dict
+from applications.core.errors import nearest
 from tuning import spaces
-from tuning.tuner import Failed, Order
+from tuning.tuner import Failed, Impossible, Order
 
 if TYPE_CHECKING:
     from applications.core.application import Application
@@ -102,8 +103,11 @@ class Training:
         curve = [row[name] for row in rows if name in row and math.isfinite(row[name])]
         if not curve:
             if rows and name not in rows[0]:
-                known = ", ".join(column for column in rows[0] if column not in ("epoch", "learning_rate"))
-                raise Failed(f"the application does not report {name!r}; it reports {known}")
+                known = [column for column in rows[0] if column not in ("epoch", "learning_rate")]
+                close = nearest(name, known)
+                raise Impossible(
+                    f"the application does not report {name!r}, but {', '.join(known)}{'.' * bool(close)}{close}"
+                )
             if trained["stopped_by"] == "max-time":
                 raise Failed("the time was over before its first epoch ended")
             raise Failed(f"{name} was never a finite number")

@@ -55,13 +55,17 @@ class Failed(Exception):
     """A trial cannot work; trying again would not help. The message says why."""
 
 
+class Impossible(Failed):
+    """No trial of this search can work. The message says why."""
+
+
 def perform(evaluate: Evaluate, order: Order) -> dict[str, Any]:
     """Does a trial and writes what came of it to `result.json`, success or not."""
     began = time.time()
     try:
         result: dict[str, Any] = {"status": TrialStatus.COMPLETED, **evaluate(order)}
     except (Failed, UserError) as error:
-        result = {"status": TrialStatus.FAILED, "reason": str(error)}
+        result = {"status": TrialStatus.FAILED, "reason": str(error), "impossible": isinstance(error, Impossible)}
     except MemoryError:
         result = {"status": TrialStatus.FAILED, "reason": "out of memory"}
     except Exception as error:
@@ -152,7 +156,7 @@ class Tuner(BaseTuner):
         """Does trials until the oracle has no more, the time is over, or nothing works.
 
         Raises:
-            UserError: The first trials all failed.
+            UserError: No trial can work, or the first ones all failed.
             KeyboardInterrupt: The user or the system asked for the end; running trials will be run again.
         """
         previous = signal.getsignal(signal.SIGTERM)
@@ -231,6 +235,8 @@ class Tuner(BaseTuner):
     def _end(self, slot: Slot, result: dict[str, Any]) -> None:
         trial, slot.trial = slot.trial, None
         assert trial is not None
+        if result.pop("impossible", False):
+            raise UserError(f"No trial can work: {result['reason']}.".replace("?.", "?"))
         result["worker"] = slot.name
         file = Path(self.get_trial_dir(trial.trial_id)) / "result.json"
         write_atomically(file, json.dumps(result, default=float, indent=1) + "\n")
@@ -262,19 +268,34 @@ def _child(evaluate: Evaluate, order: Order, cores: tuple[int, ...]) -> None:
     """The life of a trial's process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the search itself answers Ctrl-C and ends its children
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _die_with_parent()
+    die_with_parent()
     if cores:
         os.sched_setaffinity(0, cores)
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(len(cores))
-        tf.config.threading.set_inter_op_parallelism_threads(len(cores))
+        if "tensorflow" in sys.modules and not tensorflow_runs():
+            threads = sys.modules["tensorflow"].config.threading
+            threads.set_intra_op_parallelism_threads(len(cores))
+            threads.set_inter_op_parallelism_threads(len(cores))
     perform(evaluate, order)
     sys.stdout.flush()
     os._exit(0)  # nothing of the parent's is to be cleaned up here
 
 
-def _die_with_parent() -> None:
+def tensorflow_runs() -> bool:
+    """Whether this process has started TensorFlow's runtime; to have imported it does not count."""
+    if "tensorflow" not in sys.modules:
+        return False
+    threads = sys.modules["tensorflow"].config.threading
+    before = threads.get_inter_op_parallelism_threads()
+    try:
+        threads.set_inter_op_parallelism_threads(before + 1)
+    except RuntimeError:  # "cannot be modified after initialization"
+        return True
+    threads.set_inter_op_parallelism_threads(before)
+    return False
+
+
+def die_with_parent() -> None:
+    """Ends this process soon after its parent has ended, however that came about."""
     parent = os.getppid()
 
     def watch() -> None:

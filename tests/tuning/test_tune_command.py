@@ -7,6 +7,7 @@ import csv
 import pytest
 import yaml
 
+from applications.core.errors import UserError
 from tests.applications.core.conftest import command, prepared_data  # noqa: F401  the data of this test run
 
 TINY = ("image-classification", "--model", "mlp", "--model-options.hidden-units", "[16]", "--batch-size", "64")
@@ -79,7 +80,7 @@ BAD = [
     (("--set", "learning_rate=real(1,0)"), "inverted"),
     (("--set", "learning_rate"), "expected option=range"),
     (("--search", "grid", "--trials", "5"), "more than --trials 5"),
-    (("--objective", "val_acuracy:max", "--trials", "1", "--epochs", "1"), "it reports"),
+    (("--objective", "val_acuracy:max", "--trials", "1", "--epochs", "1"), "Did you mean 'val_accuracy'?"),
     (("--objective", "val_accuracy:up"), "expected NAME:min or NAME:max"),
     (("--objective", "speed"), "add :min or :max"),
     (("--trials", "0"), "at least 1"),
@@ -99,6 +100,32 @@ def test_bad_input_is_one_sentence(tmp_path, monkeypatch, words, sentence) -> No
     assert answer.status == 2
     assert sentence in answer.err
     assert "Traceback" not in answer.err
+    assert not list(tmp_path.glob("tuning/*"))
+
+
+def test_a_search_from_python_where_tensorflow_runs(tmp_path) -> None:
+    """As in a notebook that has trained a model before."""
+    import tensorflow as tf
+
+    import tuning
+    from applications.image_classification import ImageClassification
+    from tuning.tuner import tensorflow_runs
+
+    assert int(tf.constant(1)) == 1
+    assert tensorflow_runs()
+    application = ImageClassification(
+        model="mlp", model_options={"hidden_units": [16]}, batch_size=64, epochs=1, out=str(tmp_path)
+    )
+    lines: list[str] = []
+    found = tuning.search(
+        application, {"learning_rate": tuning.Choice(1e-12, 1e-2)}, algorithm="grid", name="p", show=lines.append
+    )
+    assert found.best["values"] == {"learning_rate": "0.01"}
+    assert found.application.learning_rate == 1e-2
+    assert [row["status"] for row in found.rows] == ["COMPLETED"] * 2
+    assert "grid: 2 points" in lines
+    with pytest.raises(UserError, match="has 2 points, more than --trials 1"):
+        tuning.search(application, {"learning_rate": tuning.Choice(1e-12, 1e-2)}, algorithm="grid", trials=1)
 
 
 def test_help_is_quick_and_says_the_ranges() -> None:

@@ -6,6 +6,7 @@ import gc
 import hashlib
 import json
 import os
+import shutil
 import socket
 import statistics
 import threading
@@ -197,10 +198,17 @@ class Job:
 
     def run(self) -> Search:
         """Does the search, or what is left of it."""
+        from tuning.elsewhere import can_be_sent, search_elsewhere
+        from tuning.tuner import tensorflow_runs
+
+        if tensorflow_runs() and can_be_sent(self.application):
+            search_elsewhere(self)
+            return self._found()
         self.announce()
         if self.settings.chief is not None and self.settings.worker_id != "chief":
             return self._work_for_a_chief()
         self._check_folder()
+        fresh = not self.folder.exists()
         run = RunDirectory(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         with run.lock():
@@ -218,8 +226,13 @@ class Job:
                     self._serve(oracle)
                 else:
                     self._work(oracle)
+            except UserError:
+                if fresh and not oracle.ended():
+                    shutil.rmtree(self.folder)  # nothing half-written stays: another try may have other settings
+                raise
             finally:
-                found = self.answer(oracle)
+                if self.folder.exists():
+                    found = self.answer(oracle)
             if self.settings.retrain and found.application is not None:
                 from tuning.retrain import retrain
 
@@ -301,7 +314,7 @@ class Job:
         return training
 
     def _work(self, oracle: Any, name: str = "worker") -> None:
-        from tuning.tuner import Tuner
+        from tuning.tuner import Tuner, tensorflow_runs
 
         if isinstance(getattr(oracle, "trials", None), dict) and oracle.complete():
             return
@@ -312,6 +325,7 @@ class Job:
             self.folder,
             workers=self.settings.workers,
             name=name,
+            isolate=not tensorflow_runs(),
             deadline=None if limit is None else time.monotonic() + limit,
             on_end=self._progress(oracle),
         ).search()
@@ -388,23 +402,34 @@ class Job:
         host, port = set_environment(self.settings)
         wait_for(host, port, self.settings.wait, self.show)
         self._work(self._oracle(), name=str(self.settings.worker_id))
-        return Search(self.folder, self.objective)
+        return self._found()
 
     # The answer -----------------------------------------------------------------------------------------------------
+
+    def _found(self, oracle: Oracle | None = None) -> Search:
+        """Returns what was found so far; without an oracle, by what lies in the folder."""
+        from applications.core.config import from_dict, merge
+
+        found = Search(self.folder, self.objective)
+        if oracle is None and self.settings.worker_id in (None, "chief"):
+            oracle = self._oracle()
+            oracle.reload()
+        if oracle is not None:
+            found.rows = rows_of(oracle, self.folder)
+        if found.best is not None:
+            chosen = spaces.options(self.space, found.best["values"])
+            found.application = from_dict(type(self.application), merge(to_dict(self.application), chosen))
+        return found
 
     def answer(self, oracle: Oracle) -> Search:
         """Writes `trials.csv`, `best.yaml` and `report.html` from what there is."""
         from tuning.report import write_report, write_table
 
-        found = Search(self.folder, self.objective, rows=rows_of(oracle, self.folder))
+        found = self._found(oracle)
         write_table(found)
-        if found.best is not None:
-            from applications.core.config import from_dict, merge
+        if found.application is not None:
             from applications.core.training import yaml_of
 
-            chosen = spaces.options(self.space, found.best["values"])
-            values = merge(to_dict(self.application), chosen)
-            found.application = from_dict(type(self.application), values)
             write_atomically(self.folder / "best.yaml", yaml_of(found.application.replace(name=None)))
         write_report(found, self.space, self.description)
         self._tell(found)
