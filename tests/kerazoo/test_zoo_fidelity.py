@@ -23,7 +23,7 @@ COUNTS = json.loads((Path(__file__).parent / "references" / "counts.json").read_
 """Builder, its arguments, trainable parameters, all of them (null where the source does not say), the source."""
 
 
-@pytest.mark.parametrize("row", COUNTS, ids=lambda row: " ".join([row["builder"], *map(str, row["arguments"].values())]))
+@pytest.mark.parametrize("row", COUNTS, ids=lambda row: f"{row['builder']} {[*row['arguments'].values()]}")
 def test_counts(row: dict[str, Any]) -> None:
     gc.collect()  # a VGG takes half a gigabyte, and models are freed by the collector only
     with zoo.cheap_weights():
