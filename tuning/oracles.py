@@ -151,7 +151,11 @@ class Oracle(keras_tuner.Oracle):
 
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Trial:
+        """Returns a trial to do; its status says to wait while trials that may come back are with others."""
         trial = super().create_trial(tuner_id)
+        if trial.status == TrialStatus.STOPPED and self.ongoing_trials:
+            self.tuner_ids.add(tuner_id)
+            trial.status = TrialStatus.IDLE
         self.last_seen[trial.trial_id] = time.monotonic()
         return trial
 

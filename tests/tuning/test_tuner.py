@@ -17,8 +17,8 @@ import pytest
 
 from applications.core.errors import UserError
 from applications.core.search_space import Choice, Integer
-from tuning.oracles import TrialStatus, make_oracle
 from tuning.job import HOPELESS, Search, Settings, rows_of, set_environment, wait_for
+from tuning.oracles import TrialStatus, make_oracle
 from tuning.tuner import Failed, Order, Tuner, shares
 
 GRID = {"a": Choice("x", "y", "z"), "b": Integer(1, 4)}
