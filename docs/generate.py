@@ -317,6 +317,7 @@ def application_page(name: str, cls: Any) -> str:
 kerazoo train {name} --data {cls.own_data:<18}# on yours
 kerazoo train {name} --print-config > my.yaml # every option as a file
 kerazoo train {name} --config my.yaml
+kerazoo tune {name} --trials 20               # search for good options
 kerazoo resume runs/{name}/RUN                # go on where it stopped
 kerazoo evaluate runs/{name}/RUN
 kerazoo predict runs/{name}/RUN INPUT -o out/

@@ -21,7 +21,8 @@ the same command, all with the same --chief HOST:PORT and a shared --out. The va
 KERASTUNER_ORACLE_PORT and KERASTUNER_TUNER_ID of Keras Tuner do the same."""
 
 
-def _parser() -> Any:
+def options_of_the_search() -> Any:
+    """Returns the parser of the words that are not the application's."""
     from applications.commands import Parser
 
     parser = Parser(
@@ -59,7 +60,7 @@ def tune(arguments: list[str]) -> int:
     """Search for good hyperparameters: `kerazoo tune TASK [--search bayesian] [--trials 30]`."""
     from applications.core.registry import application_class, applications
 
-    parser = _parser()
+    parser = options_of_the_search()
     if not arguments or arguments[0] in ("-h", "--help") or "--help" in arguments or "-h" in arguments:
         parser.print_help()
         return 0
@@ -71,7 +72,7 @@ def tune(arguments: list[str]) -> int:
     application.check()
     settings = _settings(mine)
     settings.check()
-    space = _space(application, mine, fixed)
+    space = ranges_of(application, mine, fixed)
     from tuning.job import Job, say
 
     job = Job(application, space, settings, say)
@@ -133,7 +134,8 @@ def _settings(mine: Any) -> Any:
     )
 
 
-def _space(application: Any, mine: Any, fixed: list[str]) -> Any:
+def ranges_of(application: Any, mine: Any, fixed: list[str]) -> Any:
+    """Returns the checked search space that the words describe."""
     from tuning import spaces
 
     given = spaces.read_file(mine.space) if mine.space else None

@@ -80,9 +80,17 @@ def test_commands_in_the_documents_parse(document, command):
     words = shlex.split(command.partition("#")[0].partition(">")[0])[1:]
     verb, rest = words[0], words[1:]
     assert verb in {point.name for point in entry_points(group="kerazoo.commands")} or hasattr(commands, verb)
-    if verb != "train":
+    if verb not in ("train", "tune"):
         return
     cls = application_class(rest[0])
+    if verb == "tune":
+        from tuning.cli import options_of_the_search, ranges_of
+
+        mine, others = options_of_the_search().parse_known_args(rest[1:])
+        mine.space = None  # a file the reader is to write
+        application = from_dict(cls, parse_arguments(cls, others)[0])
+        assert ranges_of(application, mine, [])
+        rest = [rest[0], *others]
     options = [word for word in rest[1:] if word not in ("--help", "--print-config")]
     if "--config" in options:
         at = options.index("--config")
