@@ -1,23 +1,27 @@
 """Searches: how good, and what they cost beside the trainings themselves.
 
-usage: python -m benchmarks.tuning [branin] [digits] [grid] [overhead]
+usage: python -m benchmarks.tuning [branin] [digits] [grid] [overhead] [workers]
 
 branin     the Bayesian search on Branin's function, 40 trials, ten seeds
 digits     24 trials of an image classifier with five parameters: random, Bayesian and Optuna's TPE on the same five
            seeds, Hyperband for the same number of epochs in all (`pip install optuna`, which nothing else needs)
 grid       a full grid of 4 x 3 x 2 points
 overhead   wall time of trials less that of plain Keras on the same configurations
+workers    12 trials under a chief by one worker and by two, each pinned to a core of its own
 
 Without a word all of them. The figures go to `benchmarks/results/tuning.json`, each part replacing its own.
 """
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import math
 import os
+import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -282,7 +286,47 @@ def measure_overhead() -> dict[str, Any]:
     }
 
 
-PARTS = {"branin": measure_branin, "digits": measure_digits, "grid": measure_grid, "overhead": measure_overhead}
+# Workers --------------------------------------------------------------------------------------------------------------
+
+
+def measure_workers() -> dict[str, Any]:
+    """Times the same 12 trials done by one worker and by two, all of them processes of the command line."""
+    return {f"{count}_workers": search_with_workers(count) for count in (1, 2, 1, 2)}
+
+
+def search_with_workers(count: int) -> dict[str, Any]:
+    """Starts a chief and some workers on loopback, each worker on one core, and waits for all of them."""
+    cores = sorted(os.sched_getaffinity(0))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["tune", "image-classification", "--model", "cnn", "--epochs", "6", "--trials", "12", "--name", "s"]
+        words += ["--set", "learning_rate=log(1e-4,1e-1)", "--no-prune", "--out", folder, "--chief", address]
+        command = [sys.executable, "-m", "applications.cli", *words, "--worker-id"]
+        began = time.perf_counter()
+        processes = [subprocess.Popen([*command, "chief"], stdout=subprocess.DEVNULL)]
+        for k in range(count):
+            worker = subprocess.Popen([*command, f"worker-{k + 1}"], stdout=subprocess.DEVNULL)
+            os.sched_setaffinity(worker.pid, {cores[k % len(cores)]})
+            processes.append(worker)
+        if any([process.wait() for process in processes]):
+            raise SystemExit("a process of the search failed")
+        seconds = time.perf_counter() - began
+        with (Path(folder) / "tuning" / "s" / "trials.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    shares = {name: sum(row["worker"] == name for row in rows) for name in sorted({row["worker"] for row in rows})}
+    print(f"{count} workers: {seconds:.1f} s, trials {shares}", flush=True)
+    return {"seconds": seconds, "trials": shares}
+
+
+PARTS = {
+    "branin": measure_branin,
+    "digits": measure_digits,
+    "grid": measure_grid,
+    "overhead": measure_overhead,
+    "workers": measure_workers,
+}
 
 
 def main(words: list[str]) -> int:

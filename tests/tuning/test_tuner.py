@@ -7,16 +7,18 @@ import csv
 import json
 import multiprocessing
 import os
+import random
 import signal
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from applications.core.errors import UserError
-from applications.core.search_space import Choice, Integer
+from applications.core.search_space import Choice, Integer, Space
 from tuning.job import HOPELESS, Search, Settings, rows_of, set_environment, wait_for
 from tuning.oracles import TrialStatus, make_oracle
 from tuning.tuner import Failed, Order, Tuner, shares
@@ -25,8 +27,8 @@ GRID = {"a": Choice("x", "y", "z"), "b": Integer(1, 4)}
 FORK = multiprocessing.get_context("fork")
 
 
-def oracle_in(folder: Path, trials: int = 12, algorithm: str = "grid"):
-    oracle = make_oracle(algorithm, GRID, ("score", "min"), trials=trials, epochs=1, seed=0)
+def oracle_in(folder: Path, space: Mapping[str, Space] = GRID):
+    oracle = make_oracle("grid", space, ("score", "min"), trials=99, epochs=1, seed=0)
     oracle._set_project_dir(str(folder.parent), folder.name)
     oracle.reload()
     return oracle
@@ -169,19 +171,19 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def worker_process(folder: Path, address: str, name: str) -> None:
+def worker_process(folder: Path, address: str, name: str, space: Mapping[str, Space] = GRID) -> None:
     set_environment(Settings(chief=address, worker_id=name))
     host, port = address.split(":")
     wait_for(host, int(port), 20, lambda line: None)
-    oracle = make_oracle("grid", GRID, ("score", "min"), trials=12, epochs=1, seed=0)
+    oracle = make_oracle("grid", space, ("score", "min"), trials=99, epochs=1, seed=0)
     seen: list[dict] = []
     Tuner(oracle, work, folder, name=name, on_end=seen.append).search()
     (folder / f"{name}.txt").write_text(str(len(seen)))
 
 
-def chief_process(folder: Path, address: str) -> None:
+def chief_process(folder: Path, address: str, space: Mapping[str, Space] = GRID) -> None:
     set_environment(Settings(chief=address, worker_id="chief"))
-    oracle = oracle_in(folder)
+    oracle = oracle_in(folder, space)
     tuner = Tuner(oracle, work, folder)
     threading.Thread(target=lambda: super(Tuner, tuner).search(), daemon=True).start()
     while not oracle.complete():
@@ -210,6 +212,39 @@ def test_chief_and_workers_over_loopback(tmp_path, monkeypatch) -> None:
     oracle = oracle_in(folder)
     assert [trial.status for trial in oracle.trials.values()] == [TrialStatus.COMPLETED] * 12
     assert int((folder / "w2.txt").read_text()) >= 7
+
+
+def test_chief_and_worker_killed_three_times_each(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("tuning.tuner.BEAT", 0.2)
+    space = {"a": Choice("x", "y", "z"), "b": Integer(1, 10)}
+    folder, address = tmp_path / "s", f"127.0.0.1:{free_port()}"
+    folder.mkdir()
+    how = {"chief": (chief_process, (folder, address, space))}
+    how |= {name: (worker_process, (folder, address, name, space)) for name in ("w1", "w2")}
+    running = {name: FORK.Process(target=target, args=words) for name, (target, words) in how.items()}
+    for process in running.values():
+        process.start()
+    finished: set[str] = set()
+    moment = random.Random(0)
+    for count, victim in zip((3, 6, 9, 12, 15, 18), ("chief", "w1") * 3, strict=True):
+        while len(results(folder)) < count:
+            time.sleep(0.02)
+        time.sleep(moment.uniform(0.0, 0.2))
+        os.kill(running[victim].pid, signal.SIGKILL)
+        running[victim].join()
+        done = {row["number"] for row in rows_of(oracle_in(folder, space), folder) if row["status"] == "COMPLETED"}
+        assert finished <= done
+        finished = done
+        running[victim] = FORK.Process(target=how[victim][0], args=how[victim][1])
+        running[victim].start()
+    running["chief"].join(60)
+    assert running["chief"].exitcode == 0
+    rows = rows_of(oracle_in(folder, space), folder)
+    assert [row["status"] for row in rows] == ["COMPLETED"] * 30
+    assert len({row["number"] for row in rows}) == len({str(row["values"]) for row in rows}) == 30
+    for name in ("w1", "w2"):
+        running[name].join(30)
+        assert running[name].exitcode == 0
 
 
 def test_a_chief_that_is_not_there_is_said(tmp_path) -> None:
