@@ -310,7 +310,8 @@ def search_with_workers(count: int) -> dict[str, Any]:
             worker = subprocess.Popen([*command, f"worker-{k + 1}"], stdout=subprocess.DEVNULL)
             os.sched_setaffinity(worker.pid, {cores[k % len(cores)]})
             processes.append(worker)
-        if any([process.wait() for process in processes]):
+        codes = [process.wait() for process in processes]
+        if any(codes):
             raise SystemExit("a process of the search failed")
         seconds = time.perf_counter() - began
         with (Path(folder) / "tuning" / "s" / "trials.csv").open(newline="", encoding="utf-8") as file:
