@@ -40,16 +40,16 @@ print(json.dumps(differences))
 
 @pytest.fixture(scope="session")
 def reloaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
-    """Saves every model with its outputs and loads all of them in one fresh interpreter."""
+    """Saves models with their outputs and loads all of them in one fresh interpreter."""
 
     def compute(folder: Path) -> dict[str, float]:
-        for name in kerazoo.list_models():
+        for name in zoo.distinct():
             model, (inputs, _) = zoo.built(name), zoo.batch(name)
             model.save(folder / f"{name}.keras")
             parts = inputs if isinstance(inputs, dict) else {"": inputs}
             found = {f"out{i:03d}": output for i, output in enumerate(zoo.outputs(model, inputs))}
             np.savez(folder / f"{name}.npz", **{f"in_{key}": value for key, value in parts.items()}, **found)
-        plan = {name: kerazoo.model_card(name).custom_objects for name in kerazoo.list_models()}
+        plan = {name: kerazoo.model_card(name).custom_objects for name in zoo.distinct()}
         (folder / "plan.json").write_text(json.dumps(plan))
         return json.loads(zoo.run_python(_RELOAD, str(folder)))
 
