@@ -239,9 +239,13 @@ class ImageRegression(Application):
         )
 
     def search_space(self) -> dict[str, Any]:
-        from applications.core.search_space import Choice
+        from applications.core.search_space import Choice, Real
 
-        return {**super().search_space(), "model": Choice("cnn", "resnet20")}
+        cnn = {
+            "model_options.filters": Choice([16, 32], [16, 32, 64], [32, 64, 128]),
+            "model_options.dropout_rate": Real(0.0, 0.5),
+        }
+        return {**super().search_space(), "model": Choice("cnn", "resnet20", children={"cnn": cnn})}
 
 
 def target_scale(datasets: Datasets) -> TargetScale:

@@ -381,9 +381,19 @@ class Tabular(Application):
         )
 
     def search_space(self) -> dict[str, Any]:
-        from applications.core.search_space import Choice, Real
+        from applications.core.search_space import Choice, Integer, Real
 
-        return {**super().search_space(), "model": Choice("mlp", "rbf"), "learning_rate": Real(1e-4, 3e-2, log=True)}
+        # Not the L2 penalty: it is part of the loss that is watched, so that a search would choose the smallest.
+        mlp = {
+            "model_options.hidden_units": Choice([16], [64], [16, 16], [64, 64]),
+            "model_options.dropout_rate": Real(0.0, 0.5),
+        }
+        rbf = {"model_options.centres": Integer(5, 45, 10), "model_options.width_factor": Real(1.0, 6.0)}
+        return {
+            **super().search_space(),
+            "learning_rate": Real(1e-4, 3e-2, log=True),
+            "model": Choice("mlp", "rbf", children={"mlp": mlp, "rbf": rbf}),
+        }
 
 
 _NO_NUMBERS = "The perceptron decides between classes and gives no numbers; use adaline, mlp or rbf for regression."
