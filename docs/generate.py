@@ -398,19 +398,20 @@ def search_figures() -> str:
     paired = digits["bayesian_less_random"]
     workers = {name: figures["seconds"] for name, figures in found["workers"].items()}
     return page(
-        "Smallest validation log-loss of an `mlp` on `digits` that each search found, over five parameters (learning rate, "
-        "optimiser, batch size, hidden units, dropout). `tpe` is Optuna's. `python -m benchmarks.tuning` repeats this.",
+        "Smallest validation log-loss of an `mlp` on `digits` that each search found, over five parameters (learning "
+        "rate, optimiser, batch size, hidden units, dropout). `tpe` is Optuna's. `python -m benchmarks.tuning` repeats "
+        "this.",
         table(["search", "of one seed", *[f"seed {seed}" for seed in seeds], "mean"], rows),
         bullets(
             (
                 f"Bayesian less random on the same seed: {paired['mean']:+.4f} +- {paired['spread']:.4f}, better on "
                 f"{paired['better_on']} of {len(seeds)}.",
-                f"Branin's function: within 1 % of the minimum after at most 40 trials in {branin['found']} of 10 seeds; "
-                f"{branin['seconds_per_suggestion']:.2f} s per suggestion.",
-                f"A trial takes {overhead['mean_overhead_seconds']:.2f} s longer than plain Keras takes to build and fit the "
-                "same configuration, on average.",
-                f"Twelve trials under a chief: {workers['1_workers']:.0f} s with one worker, {workers['2_workers']:.0f} s "
-                "with two, each on one core.",
+                f"Branin's function: within 1 % of the minimum after at most 40 trials in {branin['found']} of 10 "
+                f"seeds; {branin['seconds_per_suggestion']:.2f} s per suggestion.",
+                f"A trial takes {overhead['mean_overhead_seconds']:.2f} s longer than plain Keras takes to build and "
+                "fit the same configuration, on average.",
+                f"Twelve trials under a chief: {workers['1_workers']:.0f} s with one worker, "
+                f"{workers['2_workers']:.0f} s with two, each on one core.",
             )
         ),
     )
