@@ -135,14 +135,13 @@ def search_digits(algorithm: str, seed: int, core: int | None = None) -> dict[st
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
-    from applications.core.quiet import import_tensorflow
     from tuning.oracles import HyperbandOracle, make_oracle
-    from tuning.trial import Training
+    from tuning.trial import Training, preload
     from tuning.tuner import Tuner
 
-    import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         base = application(seed, folder)
+        preload(base, SPACE)
         training = Training(base, base.datasets(), SPACE, OBJECTIVE, prune=False)
         if algorithm == "tpe":
             oracle = tpe_oracle(seed)
@@ -253,14 +252,13 @@ def plain(configurations: list[Mapping[str, Any]], data: Any) -> list[float]:
 def measure_overhead() -> dict[str, Any]:
     """Compares the wall time of trials with plain Keras on the same configurations, both in one session."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from applications.core.quiet import import_tensorflow
     from tuning.oracles import make_oracle
-    from tuning.trial import Training
+    from tuning.trial import Training, preload
     from tuning.tuner import Tuner
 
-    import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         base = application(0, folder)
+        preload(base, SPACE)
         data = base.datasets()
         oracle = make_oracle("random", SPACE, OBJECTIVE, trials=12, epochs=EPOCHS, seed=0)
         oracle._set_project_dir(folder, "overhead")

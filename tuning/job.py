@@ -290,13 +290,10 @@ class Job:
 
     def _training(self) -> Any:
         """Reads the data and imports what trials need, once for all of them."""
-        from applications.core.quiet import import_tensorflow
         from applications.core.training import reading_progress
-        from tuning.trial import Training
+        from tuning.trial import Training, preload
 
-        import_tensorflow()
-        import tuning.pruning  # noqa: F401
-
+        preload(self.application, self.space)
         datasets = self.application.datasets(progress=reading_progress())
         self.show(f"data: {datasets.description}")
         for warning in datasets.warnings:

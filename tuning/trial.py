@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import math
 import shutil
@@ -138,6 +139,21 @@ class Training:
             "stopped_by": parts[0]["stopped_by"] if len(parts) == 1 else "",
             "training_seconds": round(sum(part["training_seconds"] for part in parts), 3),
         }
+
+
+def preload(application: Application, space: spaces.SearchSpace) -> None:
+    """Imports what the trials will need, so that their processes find it there."""
+    from applications.core.quiet import import_tensorflow
+    from kerazoo import catalog
+
+    import_tensorflow()
+    for module in ("applications.core.report", "applications.core.training", "applications.core.pipeline"):
+        importlib.import_module(module)
+    importlib.import_module("tuning.pruning")
+    ranges = [dimension.range for dimension in spaces.dimensions(space) if dimension.path == "model"]
+    models = [value for range_ in ranges for value in getattr(range_, "values", ())]
+    for name in models or [application.model]:
+        catalog.builder(name)
 
 
 def finished_curves(folder: Path, name: str) -> list[list[float]]:

@@ -24,7 +24,6 @@ from applications.core.checkpoint import (
     snapshot,
 )
 from applications.core.errors import UserError
-from applications.core.pipeline import Place
 from applications.core.run_directory import write_atomically
 from applications.core.signals import Signals
 
@@ -226,7 +225,6 @@ class Checkpoint(keras.callbacks.Callback):
 
     Args:
         folder: Where the checkpoints go.
-        place: Where the training stands in its data.
         steps_per_epoch: Number of batches of a whole epoch.
         batch_size: Samples per batch.
         memories: Callbacks by name whose memory is saved.
@@ -239,7 +237,6 @@ class Checkpoint(keras.callbacks.Callback):
     def __init__(
         self,
         folder: CheckpointFolder,
-        place: Place,
         *,
         steps_per_epoch: int,
         batch_size: int,
@@ -251,7 +248,6 @@ class Checkpoint(keras.callbacks.Callback):
     ):
         super().__init__()
         self.folder = folder
-        self.place = place
         self.steps_per_epoch = steps_per_epoch
         self.batch_size = batch_size
         self.memories = memories
@@ -317,7 +313,6 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch
         self.done_in_epoch = self.first_step
-        self.place.set(epoch, self.first_step * self.batch_size)
         if self.first_step and self._running_metrics is not None:
             # Keras has just set the running means to zero; they go on where the interrupted epoch left them.
             variables = {n: v for n, v in model_variables(self.model).items() if n.startswith("metrics/")}

@@ -22,7 +22,8 @@ _COPY_LIMIT = 1 << 30
 
 @dataclass(frozen=True)
 class Samples:
-    """One split, as functions TensorFlow can trace.
+    """One split, as functions TensorFlow can trace. They are traced as they are: Python's `if` and `for` cannot follow
+    the values of tensors in them (that conversion would cost a second per training).
 
     Attributes:
         size: Samples in one epoch.
@@ -38,70 +39,63 @@ class Samples:
     num_draws: int = 0
 
 
-class Place:
-    """Where a training stands in its data: the epoch and the first sample still to come in it.
-
-    The two numbers live in `tf.Variable`s which the pipeline reads when an epoch begins.
-    """
-
-    def __init__(self, epoch: int = 0, position: int = 0):
-        import tensorflow as tf
-
-        with tf.device("/CPU:0"):
-            self.epoch = tf.Variable(epoch, dtype=tf.int64, trainable=False, name="epoch")
-            self.position = tf.Variable(position, dtype=tf.int64, trainable=False, name="position")
-
-    def set(self, epoch: int, position: int = 0) -> None:
-        """Moves to an epoch and a position in it."""
-        self.epoch.assign(epoch)
-        self.position.assign(position)
-
-
 def steps_per_epoch(size: int, batch_size: int) -> int:
     """Returns the number of training batches: the last, incomplete one is left out (another rest each epoch)."""
     return max(1, size // batch_size)
 
 
-def training_batches(samples: Samples, batch_size: int, *, seed: int, place: Place) -> "tf.data.Dataset":
-    """Returns the shuffled, augmented batches of the epoch at `place`, from its position on.
+def training_batches(
+    samples: Samples, batch_size: int, *, seed: int, epoch: int = 0, position: int = 0, endless: bool = False
+) -> "tf.data.Dataset":
+    """Returns the shuffled, augmented batches of an epoch from a position on.
 
     Args:
         samples: The training split.
         batch_size: Samples per batch, over all replicas. The rest of an epoch that does not fill a batch is left out,
             unless there is only that: batch statistics of one or two samples would harm the model.
         seed: Fixes order and augmentation.
-        place: Epoch and position; read anew each time the data set is iterated. The length of the data set is what is
-            left of an epoch now, so an epoch resumed in its middle needs a data set of its own.
+        epoch: The epoch to begin with.
+        position: Its first sample.
+        endless: Whether the following epochs come after it, for ever. One iterator then serves a whole `fit`: the first
+            batches of an epoch are made during the validation before it, and no time goes into new iterators, which
+            took longer than a short epoch.
 
     Returns:
         A `tf.data.Dataset` of batches.
     """
     import tensorflow as tf
 
-    def epoch_order(_: Any) -> "tf.data.Dataset":
-        epoch = place.epoch.read_value()
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(samples.size, dtype=tf.int64), seed=tf.stack([tf.cast(seed, tf.int64), epoch])
-        )
-        rest = order[place.position.read_value() :]
-        epochs = tf.repeat(epoch, tf.shape(rest)[0])
-        return tf.data.Dataset.from_tensor_slices((rest, epochs))
+    steps = steps_per_epoch(samples.size, batch_size)
+    used = min(steps * batch_size, samples.size)
 
-    def load(index: "tf.Tensor", epoch: "tf.Tensor") -> tuple:
-        draws = sample_draws(samples.num_draws, seed, epoch, index)
+    def epoch_order(number: "tf.Tensor") -> "tf.data.Dataset":
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(samples.size, dtype=tf.int64), seed=tf.stack([tf.cast(seed, tf.int64), number])
+        )
+        rest = order[tf.where(number == epoch, position, 0) : used]
+        return tf.data.Dataset.from_tensor_slices((rest, tf.repeat(number, tf.shape(rest)[0])))
+
+    def load(index: "tf.Tensor", number: "tf.Tensor") -> tuple:
+        draws = sample_draws(samples.num_draws, seed, number, index)
         return (*samples.load(index, draws), draws)
 
-    dataset = tf.data.Dataset.from_tensors(0).flat_map(epoch_order)
-    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.batch(batch_size, drop_remainder=samples.size >= batch_size)
+    dataset = tf.data.Dataset.range(epoch, 2**60 if endless else epoch + 1).flat_map(_as_it_is(epoch_order))
+    dataset = dataset.map(_as_it_is(load), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.batch(min(batch_size, used), drop_remainder=True)
     augment = samples.augment or (lambda *batch: batch[:-1])
-    dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    # Without a known length Keras finds the end of an epoch by a step that fails, and in that step everything that does
-    # not need the data (the count of the running means, the optimiser's iterations) has already been updated.
-    done = int(place.position.numpy()) // batch_size
-    length = steps_per_epoch(samples.size, batch_size) - done
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(length))
+    dataset = dataset.map(_as_it_is(augment), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    if not endless:
+        # Without a known length Keras finds the end of an epoch by a step that fails, and in that step everything that
+        # does not need the data (the count of the running means, the optimiser's iterations) has already been updated.
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps - position // batch_size))
     return _sharded_by_data(dataset.prefetch(tf.data.AUTOTUNE))
+
+
+def _as_it_is(function: "Callable[..., Any]") -> "Callable[..., Any]":
+    """Keeps AutoGraph from converting a function, which takes longer than the first epoch of a small training."""
+    import tensorflow as tf
+
+    return tf.autograph.experimental.do_not_convert(function)
 
 
 def sample_draws(count: int, seed: int, epoch: "tf.Tensor", index: "tf.Tensor") -> "tf.Tensor":
@@ -112,16 +106,16 @@ def sample_draws(count: int, seed: int, epoch: "tf.Tensor", index: "tf.Tensor") 
     return tf.random.stateless_uniform([count], seed=tf.stack([mixed, index]))
 
 
-def evaluation_batches(samples: Samples, batch_size: int) -> "tf.data.Dataset":
-    """Returns all samples of a split in their order, neither shuffled nor augmented."""
+def evaluation_batches(samples: Samples, batch_size: int, *, repeat: bool = False) -> "tf.data.Dataset":
+    """Returns all samples of a split in their order, neither shuffled nor augmented; with `repeat` again and again."""
     import tensorflow as tf
 
     def load(index: "tf.Tensor") -> tuple:
         return samples.load(index, tf.zeros([0]))
 
     dataset = tf.data.Dataset.range(samples.size)
-    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return _sharded_by_data(dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE))
+    dataset = dataset.map(_as_it_is(load), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(batch_size)
+    return _sharded_by_data((dataset.repeat() if repeat else dataset).prefetch(tf.data.AUTOTUNE))
 
 
 def shared_evaluation_batches(
@@ -139,7 +133,9 @@ def shared_evaluation_batches(
     def batches(_: Any) -> "tf.data.Dataset":
         dataset = tf.data.Dataset.range(samples.size)
         dataset = dataset.map(
-            lambda index: samples.load(index, tf.zeros([0])), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            _as_it_is(lambda index: samples.load(index, tf.zeros([0]))),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
         )
         return dataset.batch(max(sizes)).rebatch(sizes).repeat().prefetch(tf.data.AUTOTUNE)
 

@@ -376,7 +376,6 @@ class Fit:
         from applications.core.callbacks import StopTraining
 
         app = self.application
-        self.place = pipeline.Place()
         validation, validation_steps = self._validation()
         self._build_variables(validation)
         callbacks = self._callbacks(run)
@@ -396,16 +395,24 @@ class Fit:
         epochs = min(self.until or app.epochs, app.epochs)
         try:
             while checkpoint.epoch < epochs and not stop_now:
-                # An epoch resumed in its middle is a fit of its own, since all epochs of a fit are equally long.
-                partial = checkpoint.first_step > 0
-                self.place.set(checkpoint.epoch, checkpoint.first_step * self.batch_size)
-                batches = pipeline.training_batches(self.samples, self.batch_size, seed=app.seed, place=self.place)
-                last = checkpoint.epoch + 1 if partial else epochs
+                # An epoch resumed in its middle is a fit of its own, since all epochs of a fit are equally long; and so
+                # is each epoch whose last call of the device has fewer steps, which would reach into the next one.
+                alone = checkpoint.first_step > 0 or self.steps % app.steps_per_execution > 0
+                batches = pipeline.training_batches(
+                    self.samples,
+                    self.batch_size,
+                    seed=app.seed,
+                    epoch=checkpoint.epoch,
+                    position=checkpoint.first_step * self.batch_size,
+                    endless=not alone,
+                )
+                last = checkpoint.epoch + 1 if alone else epochs
                 progress.first_step = checkpoint.first_step
                 self.model.fit(
                     batches,
                     initial_epoch=checkpoint.epoch,
                     epochs=last,
+                    steps_per_epoch=None if alone else self.steps,
                     validation_data=validation,
                     validation_steps=validation_steps,
                     verbose=0,
@@ -413,7 +420,7 @@ class Fit:
                     callbacks=list(callbacks.values()),
                 )
                 stop_now = self.model.stop_training
-                if not partial:
+                if not alone:
                     break
                 checkpoint.begin_again(last)
         except StopTraining as stop:
@@ -448,13 +455,17 @@ class Fit:
             "params": int(self.model.count_params()),
         }
 
-    def _validation(self) -> tuple[Any, int | None]:
-        """Returns the validation batches, and how many there are where they do not say it themselves."""
+    def _validation(self) -> tuple[Any, int]:
+        """Returns the validation batches, which repeat, and how many make one pass.
+
+        Of a data set that ends Keras makes a second iterator after each pass, fills it and throws it away.
+        """
         from applications.core import pipeline
 
         app, strategy = self.application, self.session.strategy
         if self.session.replicas == 1 or app.strategy == "multi-worker":
-            return pipeline.evaluation_batches(self.validation_samples, app.batch_size), None
+            steps = -(-self.validation_samples.size // app.batch_size)
+            return pipeline.evaluation_batches(self.validation_samples, app.batch_size, repeat=True), steps
         return pipeline.shared_evaluation_batches(self.validation_samples, app.batch_size, strategy)
 
     def _build_variables(self, batches: Any) -> None:
@@ -506,7 +517,6 @@ class Fit:
         memories = {name: callback for name, callback in found.items() if isinstance(callback, cb.Memory)}
         found["checkpoint"] = cb.Checkpoint(
             CheckpointFolder(run / "checkpoints", keep=2 if self.keeps_checkpoints else 0),
-            self.place,
             steps_per_epoch=self.steps,
             batch_size=self.batch_size,
             signals=self.session.signals,

@@ -9,7 +9,6 @@ import tensorflow as tf
 from applications.core.augmentation import NUM_DRAWS, ImageAugmentation, augment_geometry, augment_intensity
 from applications.core.errors import UserError
 from applications.core.pipeline import (
-    Place,
     Samples,
     balanced_weights,
     evaluation_batches,
@@ -30,13 +29,11 @@ def read(batches) -> list[tuple[int, float]]:
 
 
 def test_epochs_are_different_permutations_of_all_samples():
-    place = Place()
-    batches = training_batches(numbered(24), 8, seed=1, place=place)
+    batches = training_batches(numbered(24), 8, seed=1)
     first = read(batches)
     assert sorted(i for i, _ in first) == list(range(24))
     assert read(batches) == first
-    place.set(1)
-    second = read(batches)
+    second = read(training_batches(numbered(24), 8, seed=1, epoch=1))
     assert sorted(i for i, _ in second) == list(range(24))
     assert [i for i, _ in second] != [i for i, _ in first]
     assert not {d for _, d in first} & {d for _, d in second}, "draws must differ between epochs"
@@ -44,26 +41,39 @@ def test_epochs_are_different_permutations_of_all_samples():
 
 
 def test_another_seed_gives_another_order():
-    assert read(training_batches(numbered(24), 8, seed=1, place=Place())) != read(
-        training_batches(numbered(24), 8, seed=2, place=Place())
-    )
+    assert read(training_batches(numbered(24), 8, seed=1)) != read(training_batches(numbered(24), 8, seed=2))
 
 
 def test_an_epoch_goes_on_from_any_position():
-    whole = read(training_batches(numbered(50), 8, seed=3, place=Place(epoch=4)))
+    whole = read(training_batches(numbered(50), 8, seed=3, epoch=4))
     assert len(whole) == 48, "the incomplete batch is left out"
-    rest = training_batches(numbered(50), 8, seed=3, place=Place(epoch=4, position=16))
+    rest = training_batches(numbered(50), 8, seed=3, epoch=4, position=16)
     assert int(rest.cardinality()) == 4, "Keras must know the length, or it counts a failed step"
     assert read(rest) == whole[16:]
 
 
+@pytest.mark.parametrize("size", [50, 3])
+@pytest.mark.parametrize("position", [0, 16])
+def test_endless_batches_are_the_epochs_one_after_the_other(size, position):
+    position = position if size > position else 0
+    epochs = [
+        read(training_batches(numbered(size), 8, seed=3, epoch=epoch, position=position if epoch == 4 else 0))
+        for epoch in (4, 5, 6)
+    ]
+    batches = training_batches(numbered(size), 8, seed=3, epoch=4, position=position, endless=True)
+    expected = [pair for epoch in epochs for pair in epoch]
+    assert read(batches.take(-(-len(expected) // min(size, 8)))) == expected
+    assert int(batches.cardinality()) < 0, "Keras makes an iterator too many at the end of a known length"
+
+
 def test_a_split_smaller_than_a_batch_is_used():
-    assert sorted(i for i, _ in read(training_batches(numbered(3), 8, seed=0, place=Place()))) == [0, 1, 2]
+    assert sorted(i for i, _ in read(training_batches(numbered(3), 8, seed=0))) == [0, 1, 2]
 
 
 def test_evaluation_keeps_the_order():
-    batches = evaluation_batches(Samples(10, lambda index, draws: (index, index)), 4)
-    assert [list(x.numpy()) for x, _ in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    samples, passes = Samples(10, lambda index, draws: (index, index)), [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert [list(x.numpy()) for x, _ in evaluation_batches(samples, 4)] == passes
+    assert [list(x.numpy()) for x, _ in evaluation_batches(samples, 4, repeat=True).take(6)] == passes * 2
 
 
 @pytest.mark.parametrize("replicas", [2, 3, 4])
