@@ -375,7 +375,7 @@ class Job:
         while not oracle.complete():
             time.sleep(0.5)
             now = time.monotonic()
-            if not server.is_alive():
+            if not server.is_alive() and not oracle.complete():  # it also ends by itself, after the last trial
                 raise UserError(f"--chief {self.settings.chief}: the address cannot be used; is the port taken?")
             for number in oracle.release_silent(LOST_AFTER):
                 self.show(f"trial {number}: its worker is lost; the trial goes back to the queue")
