@@ -15,6 +15,7 @@ Without a word all of them. The figures go to `benchmarks/results/tuning.json`, 
 from __future__ import annotations
 
 import csv
+import importlib.metadata
 import itertools
 import json
 import math
@@ -183,6 +184,7 @@ def measure_digits() -> dict[str, Any]:
     summary = {name: {"mean": statistics.fmean(v), "spread": statistics.stdev(v)} for name, v in best.items()}
     paired = [ours - theirs for ours, theirs in zip(best["bayesian"], best["random"], strict=True)]
     return {
+        "optuna": importlib.metadata.version("optuna"),
         "summary": summary,
         "bayesian_less_random": {
             "mean": statistics.fmean(paired),
