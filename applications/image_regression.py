@@ -239,9 +239,9 @@ class ImageRegression(Application):
         )
 
     def search_space(self) -> dict[str, Any]:
-        from applications.core.search_space import Choice, Real
+        from applications.core.search_space import Choice, Real, Space
 
-        cnn = {
+        cnn: dict[str, Space] = {
             "model_options.filters": Choice([16, 32], [16, 32, 64], [32, 64, 128]),
             "model_options.dropout_rate": Real(0.0, 0.5),
         }

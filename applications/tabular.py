@@ -381,14 +381,17 @@ class Tabular(Application):
         )
 
     def search_space(self) -> dict[str, Any]:
-        from applications.core.search_space import Choice, Integer, Real
+        from applications.core.search_space import Choice, Integer, Real, Space
 
         # Not the L2 penalty: it is part of the loss that is watched, so that a search would choose the smallest.
-        mlp = {
+        mlp: dict[str, Space] = {
             "model_options.hidden_units": Choice([16], [64], [16, 16], [64, 64]),
             "model_options.dropout_rate": Real(0.0, 0.5),
         }
-        rbf = {"model_options.centres": Integer(5, 45, 10), "model_options.width_factor": Real(1.0, 6.0)}
+        rbf: dict[str, Space] = {
+            "model_options.centres": Integer(5, 45, 10),
+            "model_options.width_factor": Real(1.0, 6.0),
+        }
         return {
             **super().search_space(),
             "learning_rate": Real(1e-4, 3e-2, log=True),

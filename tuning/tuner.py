@@ -149,7 +149,7 @@ class Tuner(BaseTuner):
         self.slots = [Slot(f"{name}-{k + 1}" if workers > 1 else name, own[k]) for k in range(workers)]
         super().__init__(oracle=oracle, directory=str(folder.parent), project_name=folder.name)
         if self._is_worker():
-            self.oracle = Chief(self.oracle)
+            self.oracle: Any = Chief(self.oracle)
 
     def save(self) -> None:
         """Does nothing: the trials' files say everything."""
