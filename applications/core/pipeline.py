@@ -23,7 +23,7 @@ _COPY_LIMIT = 1 << 30
 @dataclass(frozen=True)
 class Samples:
     """One split, as functions TensorFlow can trace. They are traced as they are: Python's `if` and `for` cannot follow
-    the values of tensors in them (that conversion would cost a second per training).
+    the values of tensors in them (that conversion would cost half a second per training).
 
     Attributes:
         size: Samples in one epoch.
@@ -106,38 +106,42 @@ def sample_draws(count: int, seed: int, epoch: "tf.Tensor", index: "tf.Tensor") 
     return tf.random.stateless_uniform([count], seed=tf.stack([mixed, index]))
 
 
-def evaluation_batches(samples: Samples, batch_size: int, *, repeat: bool = False) -> "tf.data.Dataset":
-    """Returns all samples of a split in their order, neither shuffled nor augmented; with `repeat` again and again."""
+def _in_order(samples: Samples) -> "tf.data.Dataset":
+    """Returns all samples one by one, neither shuffled nor augmented."""
     import tensorflow as tf
 
     def load(index: "tf.Tensor") -> tuple:
         return samples.load(index, tf.zeros([0]))
 
     dataset = tf.data.Dataset.range(samples.size)
-    dataset = dataset.map(_as_it_is(load), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).batch(batch_size)
-    return _sharded_by_data((dataset.repeat() if repeat else dataset).prefetch(tf.data.AUTOTUNE))
+    return dataset.map(_as_it_is(load), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def evaluation_batches(samples: Samples, batch_size: int) -> "tuple[tf.data.Dataset, int]":
+    """Returns all samples of a split in their order, again and again, and the steps of one pass.
+
+    Of a data set that ends Keras makes a second iterator after each pass, fills it and throws it away.
+    """
+    import tensorflow as tf
+
+    dataset = _in_order(samples).batch(batch_size).repeat().prefetch(tf.data.AUTOTUNE)
+    return _sharded_by_data(dataset), -(-samples.size // batch_size)
 
 
 def shared_evaluation_batches(
     samples: Samples, batch_size: int, strategy: "tf.distribute.Strategy"
-) -> tuple["tf.distribute.DistributedDataset", int]:
-    """Returns all samples of a split for devices that work on each batch together, and the steps of one pass.
+) -> "tuple[tf.distribute.DistributedDataset, int]":
+    """Returns the same as `evaluation_batches` for devices that work on each batch together.
 
     Left to itself, TensorFlow gives the whole rest of a last batch to the first device and nothing to the others, and a
-    convolution of no image at all fails. The data set repeats for ever: Keras goes on with it from epoch to epoch.
+    convolution of no image at all fails.
     """
     import tensorflow as tf
 
     sizes = shared_sizes(samples.size, batch_size, strategy.num_replicas_in_sync)
 
     def batches(_: Any) -> "tf.data.Dataset":
-        dataset = tf.data.Dataset.range(samples.size)
-        dataset = dataset.map(
-            _as_it_is(lambda index: samples.load(index, tf.zeros([0]))),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-        return dataset.batch(max(sizes)).rebatch(sizes).repeat().prefetch(tf.data.AUTOTUNE)
+        return _in_order(samples).batch(max(sizes)).rebatch(sizes).repeat().prefetch(tf.data.AUTOTUNE)
 
     return strategy.distribute_datasets_from_function(batches), len(sizes) // strategy.num_replicas_in_sync
 

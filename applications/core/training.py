@@ -456,16 +456,12 @@ class Fit:
         }
 
     def _validation(self) -> tuple[Any, int]:
-        """Returns the validation batches, which repeat, and how many make one pass.
-
-        Of a data set that ends Keras makes a second iterator after each pass, fills it and throws it away.
-        """
+        """Returns the validation batches, which repeat, and how many make one pass."""
         from applications.core import pipeline
 
         app, strategy = self.application, self.session.strategy
         if self.session.replicas == 1 or app.strategy == "multi-worker":
-            steps = -(-self.validation_samples.size // app.batch_size)
-            return pipeline.evaluation_batches(self.validation_samples, app.batch_size, repeat=True), steps
+            return pipeline.evaluation_batches(self.validation_samples, app.batch_size)
         return pipeline.shared_evaluation_batches(self.validation_samples, app.batch_size, strategy)
 
     def _build_variables(self, batches: Any) -> None:

@@ -70,10 +70,10 @@ def test_a_split_smaller_than_a_batch_is_used():
     assert sorted(i for i, _ in read(training_batches(numbered(3), 8, seed=0))) == [0, 1, 2]
 
 
-def test_evaluation_keeps_the_order():
-    samples, passes = Samples(10, lambda index, draws: (index, index)), [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    assert [list(x.numpy()) for x, _ in evaluation_batches(samples, 4)] == passes
-    assert [list(x.numpy()) for x, _ in evaluation_batches(samples, 4, repeat=True).take(6)] == passes * 2
+def test_evaluation_keeps_the_order_and_repeats():
+    batches, steps = evaluation_batches(Samples(10, lambda index, draws: (index, index)), 4)
+    assert steps == 3
+    assert [list(x.numpy()) for x, _ in batches.take(2 * steps)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]] * 2
 
 
 @pytest.mark.parametrize("replicas", [2, 3, 4])
