@@ -35,6 +35,7 @@ KINDS = {
     "image_to_image": "image to image",
     "vector": "vectors in, numbers or classes out",
     "sequence": "sequence",
+    "language_model": "language model",
     "encoder_decoder": "encoder and decoder of sequences",
     "multi_input": "several inputs",
     "graph": "graph",
@@ -240,7 +241,7 @@ def arguments(options: dict[str, Any]) -> str:
 def fidelity_page(cards: list[ModelCard]) -> str:
     """Returns the page of the counts and the transplants that the tests compare our networks with."""
     references = ROOT / "tests" / "kerazoo" / "references"
-    counts = json.loads((references / "counts.json").read_text(encoding="utf-8"))
+    counts = [row for path in sorted(references.glob("counts*.json")) for row in json.loads(path.read_text("utf-8"))]
     rows, others = [], []
     for card in cards:
         found = {str(row["arguments"]): row for row in counts if row["builder"] == card.name}

@@ -38,6 +38,7 @@ _MODULES = (
     "exporters",
     "finetuning",
     "flops",
+    "generation",
     "layers",
     "losses",
     "metrics",

@@ -13,6 +13,7 @@ KINDS = (
     "image_to_image",
     "vector",
     "sequence",
+    "language_model",
     "encoder_decoder",
     "multi_input",
     "graph",

@@ -22,11 +22,13 @@ from kerazoo.blocks.inverted import (
 )
 from kerazoo.blocks.residual import add_relu, basic_residual, projection_shortcut
 from kerazoo.blocks.stack import HE_NORMAL_FAN_IN, conv_stack
+from kerazoo.blocks.transformer import Transformer
 from kerazoo.blocks.upsampling import bilinear_upsampling, crop_to, join_skip
 
 __all__ = [
     "HE_NORMAL_FAN_IN",
     "HE_NORMAL_FAN_OUT",
+    "Transformer",
     "add_relu",
     "basic_residual",
     "batch_norm",

@@ -24,7 +24,11 @@ SPINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "dense_prediction": (("input_shape", "num_classes"), ("classifier_activation", "dropout_rate", *_END)),
     "image_to_image": (("input_shape", "num_channels"), ("output_activation", *_END)),
     "vector": (("input_shape", "num_outputs"), ("output_activation", *_END)),
-    "sequence": ((), ("classifier_activation", "dropout_rate", "weights", "dtype", "name")),
+    "sequence": (
+        ("input_shape", "num_classes"),
+        ("classifier_activation", "dropout_rate", "weights", "dtype", "name"),
+    ),
+    "language_model": (("vocab_size", "max_length"), ("dropout_rate", "weights", "dtype", "name")),
     "encoder_decoder": (
         ("source_vocab_size", "target_vocab_size"),
         ("dropout_rate", "weights", "dtype", "name"),
@@ -141,6 +145,22 @@ BAD: list[tuple[str, Any]] = [
     ("growth_rate", 0),
     ("depth", 2.5),
     ("conv_dropout_rate", 1.0),
+    ("vocab_size", 0),
+    ("vocab_size", "many"),
+    ("source_vocab_size", 0),
+    ("target_vocab_size", 2.5),
+    ("embedding_dim", 0),
+    ("max_length", 0),
+    ("num_layers", 0),
+    ("num_heads", 0),
+    ("hidden_dim", 0),
+    ("mlp_dim", -1),
+    ("units", 0),
+    ("bidirectional", "both"),
+    ("patch_size", 0),
+    ("num_features", 0),
+    ("attention_dropout_rate", 1.0),
+    ("pad_id", "zero"),
 ]
 
 

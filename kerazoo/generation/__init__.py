@@ -1,0 +1,7 @@
+"""Sequences out of a trained model, token by token."""
+
+import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
+
+from kerazoo.generation.stepper import State, Stepper, reorder
+
+__all__ = ["State", "Stepper", "reorder"]
