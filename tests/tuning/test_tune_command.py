@@ -103,6 +103,21 @@ def test_bad_input_is_one_sentence(tmp_path, monkeypatch, words, sentence) -> No
     assert not list(tmp_path.glob("tuning/*"))
 
 
+def test_what_the_words_fix_is_not_searched_and_what_the_file_says_is(tmp_path) -> None:
+    file = tmp_path / "base.yaml"
+    file.write_text("task: image-classification\nepochs: 7\nlearning_rate: 0.5\n")
+    words = ("--search", "hyperband", "--config", file, "--optimizer", "sgd", "--print-space")
+    answer = tune(tmp_path, *words)
+    assert answer.status == 0, answer.err
+    assert "x 7 epochs" in answer.out
+    assert "  learning_rate: " in answer.out
+    assert "  optimizer: " not in answer.out
+    file.write_text("task: tabular\n")
+    answer = tune(tmp_path, *words)
+    assert answer.status == 2
+    assert "is a configuration of tabular, not of image-classification" in answer.err
+
+
 def test_a_search_from_python_where_tensorflow_runs(tmp_path) -> None:
     """As in a notebook that has trained a model before."""
     import tensorflow as tf
