@@ -65,7 +65,7 @@ def measure_branin() -> dict[str, Any]:
             "bayesian", {"a": Real(-5.0, 10.0), "b": Real(0.0, 15.0)}, ("y", "min"), trials=40, epochs=1, seed=seed
         )
         with tempfile.TemporaryDirectory() as folder:
-            oracle._set_project_dir(folder, "branin")
+            oracle.live_in(Path(folder))
             scores: list[float] = []
             while (trial := oracle.create_trial("one")).status != TrialStatus.STOPPED:
                 scores.append(branin(*(trial.hyperparameters.values[name] for name in "ab")))
@@ -150,7 +150,7 @@ def search_digits(algorithm: str, seed: int, core: int | None = None) -> dict[st
             oracle = make_oracle(algorithm, SPACE, OBJECTIVE, trials=TRIALS, epochs=EPOCHS, seed=seed)
         if isinstance(oracle, HyperbandOracle):
             oracle.brackets = oracle.brackets * HYPERBAND_ROUNDS
-        oracle._set_project_dir(folder, algorithm)
+        oracle.live_in(Path(folder) / algorithm)
         results: list[dict[str, Any]] = []
         began = time.perf_counter()
         Tuner(oracle, training, Path(folder) / algorithm, on_end=results.append).search()
@@ -263,7 +263,7 @@ def measure_overhead() -> dict[str, Any]:
         preload(base, SPACE)
         data = base.datasets()
         oracle = make_oracle("random", SPACE, OBJECTIVE, trials=12, epochs=EPOCHS, seed=0)
-        oracle._set_project_dir(folder, "overhead")
+        oracle.live_in(Path(folder) / "overhead")
         results: list[dict[str, Any]] = []
         ends = [time.perf_counter()]
 

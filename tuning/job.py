@@ -218,7 +218,7 @@ class Job:
                 run.write_text("search.yaml", yaml.safe_dump(self.description, sort_keys=False, allow_unicode=True))
             self.show(f"search directory: {self.folder}")
             oracle = self._oracle()
-            oracle.reload()
+            oracle.live_in(self.folder)
             if oracle.trials:
                 self.show(f"going on: {len(oracle.ended())} of {len(oracle.trials)} trials have ended")
             try:
@@ -277,7 +277,7 @@ class Job:
     def _oracle(self) -> Oracle:
         from tuning.oracles import make_oracle
 
-        oracle = make_oracle(
+        return make_oracle(
             self.settings.algorithm,
             self.space,
             self.objective,
@@ -285,8 +285,6 @@ class Job:
             epochs=self.application.epochs,
             seed=self.application.seed,
         )
-        oracle._set_project_dir(str(self.folder.parent), self.folder.name)
-        return oracle
 
     def _training(self) -> Any:
         """Reads the data and imports what trials need, once for all of them."""
@@ -410,7 +408,7 @@ class Job:
         found = Search(self.folder, self.objective)
         if oracle is None and self.settings.worker_id in (None, "chief"):
             oracle = self._oracle()
-            oracle.reload()
+            oracle.live_in(self.folder)
         if oracle is not None:
             found.rows = rows_of(oracle, self.folder)
         if found.best is not None:

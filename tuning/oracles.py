@@ -128,6 +128,15 @@ class Oracle(keras_tuner.Oracle):
 
     # On disk: one file per trial, written whole or not at all, is all there is --------------------------------------
 
+    def live_in(self, folder: Path) -> None:
+        """Keeps the trials in a folder, and goes on with those that lie there.
+
+        Args:
+            folder: The search's directory; made where there is none.
+        """
+        self._set_project_dir(str(folder.parent), folder.name)
+        self.reload()
+
     def save(self) -> None:
         """Does nothing: the trials' files say everything."""
 

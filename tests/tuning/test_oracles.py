@@ -21,8 +21,7 @@ SMALL = {"kind": SPACE["kind"], "depth": SPACE["depth"]}
 
 def make(folder: Path, algorithm: str, space=SPACE, trials=12, seed=0, epochs=9, mode="min"):
     oracle = make_oracle(algorithm, space, ("score", mode), trials=trials, epochs=epochs, seed=seed)
-    oracle._set_project_dir(str(folder), "search")
-    oracle.reload()
+    oracle.live_in(folder)
     return oracle
 
 

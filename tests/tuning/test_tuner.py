@@ -29,8 +29,7 @@ FORK = multiprocessing.get_context("fork")
 
 def oracle_in(folder: Path, space: Mapping[str, Space] = GRID):
     oracle = make_oracle("grid", space, ("score", "min"), trials=99, epochs=1, seed=0)
-    oracle._set_project_dir(str(folder.parent), folder.name)
-    oracle.reload()
+    oracle.live_in(folder)
     return oracle
 
 
@@ -160,7 +159,7 @@ def test_memory_of_the_search_does_not_grow(tmp_path) -> None:
         sizes.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
 
     oracle = make_oracle("random", {"a": Integer(0, 10**6)}, ("score", "min"), trials=50, epochs=1, seed=0)
-    oracle._set_project_dir(str(tmp_path), "s")
+    oracle.live_in(tmp_path / "s")
     Tuner(oracle, hungry, tmp_path / "s", on_end=measure).search()
     assert sizes[49] - sizes[4] < 20e6
 
