@@ -5,11 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-import os
 import shutil
-import socket
-import statistics
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +16,7 @@ from applications.core.application import seconds
 from applications.core.config import read_yaml, to_dict
 from applications.core.errors import UserError
 from applications.core.run_directory import RunDirectory, write_atomically
-from tuning import spaces
+from tuning import machines, spaces
 
 if TYPE_CHECKING:
     from applications.core.application import Application
@@ -29,7 +25,6 @@ if TYPE_CHECKING:
 ALGORITHMS = ("grid", "random", "bayesian", "hyperband")
 LARGER_IS_BETTER = ("accuracy", "auc", "iou", "dice", "f1", "precision", "recall", "r2", "psnr", "ssim")
 SMALLER_IS_BETTER = ("loss", "error", "mse", "mae", "rmse", "crossentropy", "perplexity")
-LOST_AFTER = 60.0  # seconds of silence after which a worker counts as lost
 HOPELESS = 5  # failed trials at the beginning after which nothing seems to work
 
 
@@ -206,7 +201,7 @@ class Job:
             return self._found()
         self.announce()
         if self.settings.chief is not None and self.settings.worker_id != "chief":
-            return self._work_for_a_chief()
+            return self._work_for_a_chief(self.settings.chief, str(self.settings.worker_id))
         self._check_folder()
         fresh = not self.folder.exists()
         run = RunDirectory(self.folder)
@@ -223,8 +218,8 @@ class Job:
                 self.show(f"going on: {len(oracle.ended())} of {len(oracle.trials)} trials have ended")
             try:
                 if self.settings.chief is not None:
-                    self._serve(oracle)
-                else:
+                    self._serve(oracle, self.settings.chief)
+                elif not oracle.complete():
                     self._work(oracle)
             except UserError:
                 if fresh and not oracle.ended():
@@ -308,11 +303,9 @@ class Job:
         gc.freeze()  # children would otherwise copy every page the collector touches
         return training
 
-    def _work(self, oracle: Any, name: str = "worker") -> None:
+    def _work(self, oracle: Oracle, name: str = "worker") -> None:
         from tuning.tuner import Tuner, tensorflow_runs
 
-        if isinstance(getattr(oracle, "trials", None), dict) and oracle.complete():
-            return
         limit = seconds(self.settings.budget)
         Tuner(
             oracle,
@@ -325,11 +318,11 @@ class Job:
             on_end=self._progress(oracle),
         ).search()
 
-    def _progress(self, oracle: Any) -> Callable[[dict[str, Any]], None]:
+    def _progress(self, oracle: Oracle) -> Callable[[dict[str, Any]], None]:
         counts = {"done": 0, "failed": 0}
         began = time.monotonic()
         total = planned_trials(self.settings, self.application.epochs, self.space)
-        known = len(oracle.ended()) if hasattr(oracle, "ended") else 0
+        known = len(oracle.ended())
         name, mode = self.objective
         best: list[float] = []
 
@@ -356,47 +349,14 @@ class Job:
 
         return show
 
-    # Several machines -----------------------------------------------------------------------------------------------
-
-    def _serve(self, oracle: Oracle) -> None:
-        """Keeps the trials for workers that ask over gRPC, until the search is complete."""
-        from tuning.tuner import Tuner
-
-        host, port = set_environment(self.settings)
-        if host not in ("127.0.0.1", "localhost", "::1"):
-            self.show(f"warning: anybody who can reach {host}:{port} can take part; gRPC here has no password.")
-        tuner = Tuner(oracle, lambda order: {}, self.folder)
-        server = threading.Thread(target=lambda: super(Tuner, tuner).search(), daemon=True)
-        server.start()
+    def _serve(self, oracle: Oracle, chief: str) -> None:
         limit = seconds(self.settings.budget)
-        began = heard = told = time.monotonic()
-        while not oracle.complete():
-            time.sleep(0.5)
-            now = time.monotonic()
-            if not server.is_alive() and not oracle.complete():  # it also ends by itself, after the last trial
-                raise UserError(f"--chief {self.settings.chief}: the address cannot be used; is the port taken?")
-            for number in oracle.release_silent(LOST_AFTER):
-                self.show(f"trial {number}: its worker is lost; the trial goes back to the queue")
-            if oracle.ongoing_trials:
-                heard = now
-            if now - told > 30 and not oracle.ongoing_trials:
-                told = now
-                self.show(
-                    f"waiting for workers at {host}:{port} for {now - heard:.0f} s of at most {self.settings.wait:.0f}"
-                )
-            if now - heard > self.settings.wait:
-                raise UserError(
-                    f"No worker has asked the chief at {host}:{port} for a trial for {now - heard:.0f} s: start one "
-                    f"with the same command and --worker-id worker-1; the search goes on where it is."
-                )
-            if limit is not None and now - began > limit:
-                return
-        time.sleep(2)  # workers ask once more, and hear that there is nothing left
+        machines.serve(oracle, self.folder, chief, wait=self.settings.wait, limit=limit, show=self.show)
 
-    def _work_for_a_chief(self) -> Search:
-        host, port = set_environment(self.settings)
-        wait_for(host, port, self.settings.wait, self.show)
-        self._work(self._oracle(), name=str(self.settings.worker_id))
+    def _work_for_a_chief(self, chief: str, name: str) -> Search:
+        host, port = machines.set_environment(chief, name)
+        machines.wait_for(host, port, self.settings.wait, self.show)
+        self._work(self._oracle(), name)
         return self._found()
 
     # The answer -----------------------------------------------------------------------------------------------------
@@ -520,43 +480,3 @@ def rows_of(oracle: Oracle, folder: Path) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def mean_seconds(rows: list[dict[str, Any]]) -> float:
-    """Returns the mean duration of the finished trials."""
-    return statistics.fmean([row["seconds"] for row in rows if row["seconds"]] or [0.0])
-
-
-def set_environment(settings: Settings) -> tuple[str, int]:
-    """Sets Keras Tuner's variables for a chief or a worker, and returns the chief's address."""
-    host, colon, port = str(settings.chief).rpartition(":")
-    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
-        raise UserError(f"--chief: expected HOST:PORT such as 127.0.0.1:8000, received {settings.chief!r}.")
-    os.environ["KERASTUNER_ORACLE_IP"] = host
-    os.environ["KERASTUNER_ORACLE_PORT"] = port
-    os.environ["KERASTUNER_TUNER_ID"] = str(settings.worker_id)
-    return host, int(port)
-
-
-def wait_for(host: str, port: int, patience: float, show: Show) -> None:
-    """Waits until somebody listens at an address.
-
-    Raises:
-        UserError: Nobody does, after `patience` seconds.
-    """
-    began, told = time.monotonic(), 0.0
-    while True:
-        try:
-            socket.create_connection((host, port), timeout=2).close()
-            return
-        except OSError as error:
-            spent = time.monotonic() - began
-            if spent > patience:
-                raise UserError(
-                    f"No chief answers at {host}:{port} after {spent:.0f} s ({error.strerror or error}): start it with "
-                    "the same command and --worker-id chief, or correct --chief."
-                ) from None
-            if not told or time.monotonic() - told > 15:
-                told = time.monotonic()
-                show(f"waiting for the chief at {host}:{port}, {patience - spent:.0f} s left")
-            time.sleep(0.5)
