@@ -91,7 +91,7 @@ def _paths(values: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 def _settings(mine: Any) -> Any:
-    from tuning.job import Settings
+    from tuning.settings import Settings
 
     chief, worker = mine.chief, mine.worker_id
     if chief is None and "KERASTUNER_ORACLE_IP" in os.environ:

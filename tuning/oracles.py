@@ -20,7 +20,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from applications.core.run_directory import write_atomically
 from applications.core.search_space import Choice, Integer, Real, Space
-from tuning.spaces import Dimension, dimensions, finite, from_unit, grid, label, points, to_unit
+from tuning.spaces import Dimension, dimensions, finite, from_unit, grid, points, to_unit
 
 ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 WAIT = "wait"
@@ -376,9 +376,6 @@ def ordered(range_: Space) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in range_.values)
 
 
-ALGORITHMS = ("grid", "random", "bayesian", "hyperband")
-
-
 def make_oracle(
     algorithm: str,
     space: Mapping[str, Space],
@@ -393,6 +390,3 @@ def make_oracle(
         return HyperbandOracle(space, objective, max_epochs=epochs, seed=seed)
     kind = {"grid": GridOracle, "random": RandomOracle, "bayesian": BayesianOracle}[algorithm]
     return kind(space, objective, max_trials=None if algorithm == "grid" else trials, seed=seed)
-
-
-__all__ = ["ALGORITHMS", "BayesianOracle", "GridOracle", "HyperbandOracle", "RandomOracle", "label", "make_oracle"]

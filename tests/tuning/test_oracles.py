@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from applications.core.search_space import Choice, Integer, Real
-from tuning.oracles import ALGORITHMS, TrialStatus, hyperband_brackets, make_oracle, own_values
+from tuning.oracles import TrialStatus, hyperband_brackets, make_oracle, own_values
+from tuning.settings import ALGORITHMS
 from tuning.spaces import size
 
 SPACE = {
