@@ -18,7 +18,6 @@ import csv
 import importlib.metadata
 import itertools
 import json
-import math
 import os
 import socket
 import statistics
@@ -33,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from applications.core.search_space import Choice, Integer, Real, Space
+from benchmarks.functions import BRANIN_MINIMUM, BRANIN_SPACE, branin
 
 FILE = Path(__file__).parent / "results" / "tuning.json"
 EPOCHS, TRIALS, SEEDS = 9, 24, 5
@@ -48,12 +48,6 @@ OBJECTIVE = ("val_loss", "min")
 ALGORITHMS = ("random", "bayesian", "tpe", "hyperband")
 
 
-def branin(a: float, b: float) -> float:
-    """Three minima of 0.397887 in [-5, 10] x [0, 15]."""
-    valley = b - 5.1 / (4 * math.pi**2) * a * a + 5 / math.pi * a - 6
-    return valley**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(a) + 10
-
-
 def measure_branin() -> dict[str, Any]:
     """Returns how many trials each seed needed to come within 1 % of the minimum."""
     from tuning.oracles import TrialStatus, make_oracle
@@ -61,9 +55,7 @@ def measure_branin() -> dict[str, Any]:
     needed: list[int | None] = []
     began = time.perf_counter()
     for seed in range(10):
-        oracle = make_oracle(
-            "bayesian", {"a": Real(-5.0, 10.0), "b": Real(0.0, 15.0)}, ("y", "min"), trials=40, epochs=1, seed=seed
-        )
+        oracle = make_oracle("bayesian", BRANIN_SPACE, ("y", "min"), trials=40, epochs=1, seed=seed)
         with tempfile.TemporaryDirectory() as folder:
             oracle.live_in(Path(folder))
             scores: list[float] = []
@@ -72,7 +64,7 @@ def measure_branin() -> dict[str, Any]:
                 oracle.update_trial(trial.trial_id, {"y": scores[-1]})
                 trial.status = TrialStatus.COMPLETED
                 oracle.end_trial(trial)
-        needed.append(next((k + 1 for k, score in enumerate(scores) if score < 1.01 * 0.397887), None))
+        needed.append(next((k + 1 for k, score in enumerate(scores) if score < 1.01 * BRANIN_MINIMUM), None))
         print(f"branin, seed {seed}: minimum {min(scores):.4f}, within 1 % after {needed[-1]} trials", flush=True)
     return {
         "trials_needed": needed,
