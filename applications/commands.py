@@ -24,7 +24,17 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message[0].upper()}{message[1:]}.{hint} See `{self.prog} --help`.")
 
 
-def _parser(verb: str, description: str, usage: str | None = None) -> Parser:
+def parser_of(verb: str, description: str, usage: str | None = None) -> Parser:
+    """Returns the parser of a verb's words.
+
+    Args:
+        verb: The verb, such as `"export"`.
+        description: What `--help` says about it.
+        usage: How it is called; None makes that from its options.
+
+    Returns:
+        A parser without options yet.
+    """
     return Parser(
         prog=f"kerazoo {verb}",
         usage=usage,
@@ -39,7 +49,6 @@ def _parser(verb: str, description: str, usage: str | None = None) -> Parser:
 
 def train(arguments: list[str]) -> int:
     """Train a model on a task: `kerazoo train TASK [--data ...] [--model ...]`."""
-    from applications.core.config import from_dict, merge, parse_arguments, read_yaml
     from applications.core.registry import application_class, applications
 
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -53,16 +62,7 @@ def train(arguments: list[str]) -> int:
         print(_options_help(cls))
         return 0
     words, print_config = _without(words, "--print-config")
-    words, file = _value_of(words, "--config")
-    values, rest = parse_arguments(cls, words)
-    if rest:
-        raise UserError(f"Unexpected word {rest[0]!r}: options are written `--name value`.")
-    base = read_yaml(file) if file else {}
-    written_for = base.pop("task", task)
-    if written_for != task:
-        raise UserError(f"'{file}' is a configuration of {written_for}, not of {task}.")
-    application = from_dict(cls, merge(base, values))
-    application.check()
+    application, _ = configured(cls, words)
     if print_config:
         from applications.core.training import yaml_of
 
@@ -71,6 +71,34 @@ def train(arguments: list[str]) -> int:
     from applications.core.training import start
 
     return _train_and_report(start, application)
+
+
+def configured(cls: type[Application], words: list[str]) -> tuple[Application, dict[str, Any]]:
+    """Returns the application that words of the command line describe, checked.
+
+    Args:
+        cls: The task's class.
+        words: Its options, written `--name value`; `--config FILE` names a file that they go before.
+
+    Returns:
+        The application, and the nested values that the words alone have set.
+
+    Raises:
+        UserError: A word, a value or the file cannot be used.
+    """
+    from applications.core.config import from_dict, merge, parse_arguments, read_yaml
+
+    words, file = _value_of(words, "--config")
+    values, rest = parse_arguments(cls, words)
+    if rest:
+        raise UserError(f"Unexpected word {rest[0]!r}: options are written `--name value`.")
+    base = read_yaml(file) if file else {}
+    written_for = base.pop("task", cls.task)
+    if written_for != cls.task:
+        raise UserError(f"'{file}' is a configuration of {written_for}, not of {cls.task}.")
+    application = from_dict(cls, merge(base, values))
+    application.check()
+    return application, values
 
 
 def _train_and_report(function: Any, *arguments: Any) -> int:
@@ -173,7 +201,7 @@ def _options_help(cls: type[Application]) -> str:
 
 def resume(arguments: list[str]) -> int:
     """Go on with an interrupted training: `kerazoo resume RUN`."""
-    parser = _parser("resume", "Goes on with an interrupted training from its last checkpoint.")
+    parser = parser_of("resume", "Goes on with an interrupted training from its last checkpoint.")
     parser.add_argument("run", help="run directory")
     options = parser.parse_args(arguments)
     from applications.core.training import resume as resume_run
@@ -186,7 +214,7 @@ def resume(arguments: list[str]) -> int:
 
 def evaluate(arguments: list[str]) -> int:
     """Evaluate a finished run, on its test split or on other data: `kerazoo evaluate RUN [--data ...]`."""
-    parser = _parser("evaluate", "Evaluates the model of a run on its test split, or on all of another data set.")
+    parser = parser_of("evaluate", "Evaluates the model of a run on its test split, or on all of another data set.")
     parser.add_argument("run", help="run directory")
     parser.add_argument("--data", help="other data of the same kind (all of it is used)")
     options = parser.parse_args(arguments)
@@ -201,7 +229,7 @@ def evaluate(arguments: list[str]) -> int:
 
 def predict(arguments: list[str]) -> int:
     """Predict your own files with a finished run: `kerazoo predict RUN INPUT... -o out/`."""
-    parser = _parser("predict", "Predicts files, or all files in folders, with the model of a run.")
+    parser = parser_of("predict", "Predicts files, or all files in folders, with the model of a run.")
     parser.add_argument("run", help="run directory")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="file (image, or CSV for tabular) or folder")
     parser.add_argument("-o", "--out", required=True, help="folder for the predictions")
@@ -221,7 +249,7 @@ def predict(arguments: list[str]) -> int:
 
 def export(arguments: list[str]) -> int:
     """Export a finished run and check the file: `kerazoo export RUN --format litert`."""
-    parser = _parser(
+    parser = parser_of(
         "export",
         "Exports the model of a run, runs the file in its real runtime and compares it with the model.",
     )
@@ -242,7 +270,7 @@ def export(arguments: list[str]) -> int:
 
 def report(arguments: list[str]) -> int:
     """Write the report of a run anew: `kerazoo report RUN`."""
-    parser = _parser("report", "Writes report.html anew from the files of a run.")
+    parser = parser_of("report", "Writes report.html anew from the files of a run.")
     parser.add_argument("run", help="run directory")
     options = parser.parse_args(arguments)
     from applications.core.report import write_html
@@ -257,7 +285,7 @@ def report(arguments: list[str]) -> int:
 
 def quickstart(arguments: list[str]) -> int:
     """Train, report and export a classifier and a segmentation network in a few minutes, without a network."""
-    parser = _parser("quickstart", "Trains the digit classifier and the nuclei segmentation, exports both to LiteRT.")
+    parser = parser_of("quickstart", "Trains the digit classifier and the nuclei segmentation, exports both to LiteRT.")
     parser.add_argument("--out", default="runs", help="folder of all runs")
     parser.add_argument("--fast-dev-run", action="store_true", help="try everything on two batches only")
     options = parser.parse_args(arguments)
@@ -272,7 +300,7 @@ def quickstart(arguments: list[str]) -> int:
 
 def models(arguments: list[str]) -> int:
     """List the models of the catalogue: `kerazoo models ['res*']`."""
-    parser = _parser("models", "Lists the models of the catalogue.")
+    parser = parser_of("models", "Lists the models of the catalogue.")
     parser.add_argument("pattern", nargs="?", default="*", help="name with wildcards, e.g. 'res*'")
     parser.add_argument("--task", help="only models for this task")
     options = parser.parse_args(arguments)
@@ -296,7 +324,7 @@ def models(arguments: list[str]) -> int:
 
 def card(arguments: list[str]) -> int:
     """Show what is known about a model: `kerazoo card unet`."""
-    parser = _parser("card", "Shows a model's card: paper, figures, arguments, deviations.")
+    parser = parser_of("card", "Shows a model's card: paper, figures, arguments, deviations.")
     parser.add_argument("model", help="name of a model")
     options = parser.parse_args(arguments)
     import kerazoo
@@ -336,7 +364,7 @@ def card(arguments: list[str]) -> int:
 
 def doctor(arguments: list[str]) -> int:
     """Show versions, devices, memory and optional packages, and say what is missing."""
-    _parser("doctor", "Shows what this machine offers and what is missing.").parse_args(arguments)
+    parser_of("doctor", "Shows what this machine offers and what is missing.").parse_args(arguments)
     from applications.doctor import examine
 
     return examine()

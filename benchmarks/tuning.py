@@ -7,7 +7,7 @@ digits     24 trials of an image classifier with five parameters: random, Bayesi
            seeds, Hyperband for the same number of epochs in all (`pip install optuna`, which nothing else needs)
 grid       a full grid of 4 x 3 x 2 points
 overhead   wall time of trials less that of plain Keras on the same configurations
-workers    12 trials under a chief by one worker and by two, each pinned to a core of its own
+workers    12 trials under a chief by one worker and by two, each pinned to a core of its own; twice each, in turn
 
 Without a word all of them. The figures go to `benchmarks/results/tuning.json`, each part replacing its own.
 """
@@ -18,7 +18,6 @@ import csv
 import importlib.metadata
 import itertools
 import json
-import math
 import os
 import socket
 import statistics
@@ -33,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from applications.core.search_space import Choice, Integer, Real, Space
+from benchmarks.functions import BRANIN_MINIMUM, BRANIN_SPACE, branin
 
 FILE = Path(__file__).parent / "results" / "tuning.json"
 EPOCHS, TRIALS, SEEDS = 9, 24, 5
@@ -48,12 +48,6 @@ OBJECTIVE = ("val_loss", "min")
 ALGORITHMS = ("random", "bayesian", "tpe", "hyperband")
 
 
-def branin(a: float, b: float) -> float:
-    """Three minima of 0.397887 in [-5, 10] x [0, 15]."""
-    valley = b - 5.1 / (4 * math.pi**2) * a * a + 5 / math.pi * a - 6
-    return valley**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(a) + 10
-
-
 def measure_branin() -> dict[str, Any]:
     """Returns how many trials each seed needed to come within 1 % of the minimum."""
     from tuning.oracles import TrialStatus, make_oracle
@@ -61,18 +55,16 @@ def measure_branin() -> dict[str, Any]:
     needed: list[int | None] = []
     began = time.perf_counter()
     for seed in range(10):
-        oracle = make_oracle(
-            "bayesian", {"a": Real(-5.0, 10.0), "b": Real(0.0, 15.0)}, ("y", "min"), trials=40, epochs=1, seed=seed
-        )
+        oracle = make_oracle("bayesian", BRANIN_SPACE, ("y", "min"), trials=40, epochs=1, seed=seed)
         with tempfile.TemporaryDirectory() as folder:
-            oracle._set_project_dir(folder, "branin")
+            oracle.live_in(Path(folder))
             scores: list[float] = []
             while (trial := oracle.create_trial("one")).status != TrialStatus.STOPPED:
                 scores.append(branin(*(trial.hyperparameters.values[name] for name in "ab")))
                 oracle.update_trial(trial.trial_id, {"y": scores[-1]})
                 trial.status = TrialStatus.COMPLETED
                 oracle.end_trial(trial)
-        needed.append(next((k + 1 for k, score in enumerate(scores) if score < 1.01 * 0.397887), None))
+        needed.append(next((k + 1 for k, score in enumerate(scores) if score < 1.01 * BRANIN_MINIMUM), None))
         print(f"branin, seed {seed}: minimum {min(scores):.4f}, within 1 % after {needed[-1]} trials", flush=True)
     return {
         "trials_needed": needed,
@@ -150,7 +142,7 @@ def search_digits(algorithm: str, seed: int, core: int | None = None) -> dict[st
             oracle = make_oracle(algorithm, SPACE, OBJECTIVE, trials=TRIALS, epochs=EPOCHS, seed=seed)
         if isinstance(oracle, HyperbandOracle):
             oracle.brackets = oracle.brackets * HYPERBAND_ROUNDS
-        oracle._set_project_dir(folder, algorithm)
+        oracle.live_in(Path(folder) / algorithm)
         results: list[dict[str, Any]] = []
         began = time.perf_counter()
         Tuner(oracle, training, Path(folder) / algorithm, on_end=results.append).search()
@@ -263,7 +255,7 @@ def measure_overhead() -> dict[str, Any]:
         preload(base, SPACE)
         data = base.datasets()
         oracle = make_oracle("random", SPACE, OBJECTIVE, trials=12, epochs=EPOCHS, seed=0)
-        oracle._set_project_dir(folder, "overhead")
+        oracle.live_in(Path(folder) / "overhead")
         results: list[dict[str, Any]] = []
         ends = [time.perf_counter()]
 
@@ -290,8 +282,11 @@ def measure_overhead() -> dict[str, Any]:
 
 
 def measure_workers() -> dict[str, Any]:
-    """Times the same 12 trials done by one worker and by two, all of them processes of the command line."""
-    return {f"{count}_workers": search_with_workers(count) for count in (1, 2, 1, 2)}
+    """Times the same 12 trials done by one worker and by two, all of them processes of the command line, twice each."""
+    runs: dict[str, list[dict[str, Any]]] = {"1_workers": [], "2_workers": []}
+    for count in (1, 2, 1, 2):
+        runs[f"{count}_workers"].append(search_with_workers(count))
+    return runs
 
 
 def search_with_workers(count: int) -> dict[str, Any]:

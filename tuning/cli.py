@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from typing import Any
@@ -23,15 +22,10 @@ KERASTUNER_ORACLE_PORT and KERASTUNER_TUNER_ID of Keras Tuner do the same."""
 
 def options_of_the_search() -> Any:
     """Returns the parser of the words that are not the application's."""
-    from applications.commands import Parser
+    from applications.commands import parser_of
 
-    parser = Parser(
-        prog="kerazoo tune",
-        usage="kerazoo tune TASK [--search grid|random|bayesian|hyperband] [--trials N] [--set OPTION=RANGE] ...",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    usage = "kerazoo tune TASK [--search grid|random|bayesian|hyperband] [--trials N] [--set OPTION=RANGE] ..."
+    parser = parser_of("tune", DESCRIPTION, usage)
     add = parser.add_argument
     add("--search", default="random", help="grid, random, bayesian or hyperband (default: random)")
     add("--trials", type=int, default=20, help="largest number of trials (default: 20; hyperband has its own)")
@@ -58,6 +52,7 @@ def options_of_the_search() -> Any:
 
 def tune(arguments: list[str]) -> int:
     """Search for good hyperparameters: `kerazoo tune TASK [--search bayesian] [--trials 30]`."""
+    from applications.commands import configured
     from applications.core.registry import application_class, applications
 
     parser = options_of_the_search()
@@ -68,11 +63,10 @@ def tune(arguments: list[str]) -> int:
         raise UserError(f"`kerazoo tune` needs a task first: {', '.join(applications())}.")
     cls = application_class(arguments[0])
     mine, rest = parser.parse_known_args(arguments[1:])
-    application, fixed = _application(cls, arguments[0], rest)
-    application.check()
+    application, values = configured(cls, rest)
     settings = _settings(mine)
     settings.check()
-    space = ranges_of(application, mine, fixed)
+    space = ranges_of(application, mine, _paths(values))
     from tuning.job import Job, say
 
     job = Job(application, space, settings, say)
@@ -87,23 +81,8 @@ def tune(arguments: list[str]) -> int:
     return 0
 
 
-def _application(cls: type, task: str, words: list[str]) -> tuple[Any, list[str]]:
-    """Returns the configuration of the trials, and the options the user has given a value."""
-    from applications.commands import _value_of
-    from applications.core.config import from_dict, merge, parse_arguments, read_yaml
-
-    words, file = _value_of(words, "--config")
-    values, unknown = parse_arguments(cls, words)
-    if unknown:
-        raise UserError(f"Unexpected word {unknown[0]!r}: options are written `--name value`.")
-    base = read_yaml(file) if file else {}
-    written_for = base.pop("task", task)
-    if written_for != task:
-        raise UserError(f"'{file}' is a configuration of {written_for}, not of {task}.")
-    return from_dict(cls, merge(base, values)), list(_paths(values))
-
-
 def _paths(values: dict[str, Any], prefix: str = "") -> list[str]:
+    """Returns the dotted names of the options that were given a value."""
     found = []
     for name, value in values.items():
         path = prefix + str(name).replace("-", "_")
@@ -112,7 +91,7 @@ def _paths(values: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 def _settings(mine: Any) -> Any:
-    from tuning.job import Settings
+    from tuning.settings import Settings
 
     chief, worker = mine.chief, mine.worker_id
     if chief is None and "KERASTUNER_ORACLE_IP" in os.environ:

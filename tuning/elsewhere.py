@@ -89,7 +89,8 @@ def main() -> int:
 
     from applications.core.config import from_dict
     from tuning import spaces
-    from tuning.job import Job, Settings
+    from tuning.job import Job
+    from tuning.settings import Settings
     from tuning.tuner import die_with_parent
 
     def tell(**said: Any) -> None:

@@ -5,11 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-import os
 import shutil
-import socket
-import statistics
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,67 +16,14 @@ from applications.core.application import seconds
 from applications.core.config import read_yaml, to_dict
 from applications.core.errors import UserError
 from applications.core.run_directory import RunDirectory, write_atomically
-from tuning import spaces
+from tuning import machines, spaces
+from tuning.settings import Settings, objective_of, planned_trials
 
 if TYPE_CHECKING:
     from applications.core.application import Application
     from tuning.oracles import Oracle
 
-ALGORITHMS = ("grid", "random", "bayesian", "hyperband")
-LARGER_IS_BETTER = ("accuracy", "auc", "iou", "dice", "f1", "precision", "recall", "r2", "psnr", "ssim")
-SMALLER_IS_BETTER = ("loss", "error", "mse", "mae", "rmse", "crossentropy", "perplexity")
-LOST_AFTER = 60.0  # seconds of silence after which a worker counts as lost
 HOPELESS = 5  # failed trials at the beginning after which nothing seems to work
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How to search.
-
-    Attributes:
-        algorithm: One of `ALGORITHMS`.
-        trials: Largest number of trials; Hyperband has a number of its own.
-        objective: `name`, or `name:min` or `name:max`; None takes what the application watches.
-        executions: Trainings per trial; their mean counts.
-        workers: Trials at the same time on this machine.
-        budget: Longest search, such as "30m".
-        prune: Whether trials behind the median of the others end early.
-        retrain: Whether the winner is trained on training and validation data and evaluated on the test data.
-        name: Name of the search; None makes one from the settings, so that the same command goes on.
-        chief: "HOST:PORT" where several machines search together.
-        worker_id: Name of this process there; "chief" keeps the trials, all others do them.
-        wait: Seconds a worker looks for its chief, and the chief waits for a first worker.
-    """
-
-    algorithm: str = "random"
-    trials: int = 20
-    objective: str | None = None
-    executions: int = 1
-    workers: int = 1
-    budget: str | None = None
-    prune: bool = True
-    retrain: bool = False
-    name: str | None = None
-    chief: str | None = None
-    worker_id: str | None = None
-    wait: float = 600.0
-
-    def check(self) -> None:
-        """Refuses values that cannot work."""
-        if self.algorithm not in ALGORITHMS:
-            from applications.core.errors import nearest
-
-            raise UserError(
-                f"--search: expected {', '.join(ALGORITHMS)}, received {self.algorithm!r}."
-                f"{nearest(self.algorithm, ALGORITHMS)}"
-            )
-        for name in ("trials", "executions", "workers"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}: expected a whole number of at least 1, received {getattr(self, name)}.")
-        if self.budget is not None:
-            seconds(self.budget)
-        if (self.chief is None) != (self.worker_id is None):
-            raise UserError("--chief HOST:PORT and --worker-id ID belong together; the chief's own id is `chief`.")
 
 
 @dataclass
@@ -206,7 +149,7 @@ class Job:
             return self._found()
         self.announce()
         if self.settings.chief is not None and self.settings.worker_id != "chief":
-            return self._work_for_a_chief()
+            return self._work_for_a_chief(self.settings.chief, str(self.settings.worker_id))
         self._check_folder()
         fresh = not self.folder.exists()
         run = RunDirectory(self.folder)
@@ -218,13 +161,13 @@ class Job:
                 run.write_text("search.yaml", yaml.safe_dump(self.description, sort_keys=False, allow_unicode=True))
             self.show(f"search directory: {self.folder}")
             oracle = self._oracle()
-            oracle.reload()
+            oracle.live_in(self.folder)
             if oracle.trials:
                 self.show(f"going on: {len(oracle.ended())} of {len(oracle.trials)} trials have ended")
             try:
                 if self.settings.chief is not None:
-                    self._serve(oracle)
-                else:
+                    self._serve(oracle, self.settings.chief)
+                elif not oracle.complete():
                     self._work(oracle)
             except UserError:
                 if fresh and not oracle.ended():
@@ -277,7 +220,7 @@ class Job:
     def _oracle(self) -> Oracle:
         from tuning.oracles import make_oracle
 
-        oracle = make_oracle(
+        return make_oracle(
             self.settings.algorithm,
             self.space,
             self.objective,
@@ -285,8 +228,6 @@ class Job:
             epochs=self.application.epochs,
             seed=self.application.seed,
         )
-        oracle._set_project_dir(str(self.folder.parent), self.folder.name)
-        return oracle
 
     def _training(self) -> Any:
         """Reads the data and imports what trials need, once for all of them."""
@@ -310,11 +251,9 @@ class Job:
         gc.freeze()  # children would otherwise copy every page the collector touches
         return training
 
-    def _work(self, oracle: Any, name: str = "worker") -> None:
+    def _work(self, oracle: Oracle, name: str = "worker") -> None:
         from tuning.tuner import Tuner, tensorflow_runs
 
-        if isinstance(getattr(oracle, "trials", None), dict) and oracle.complete():
-            return
         limit = seconds(self.settings.budget)
         Tuner(
             oracle,
@@ -327,11 +266,11 @@ class Job:
             on_end=self._progress(oracle),
         ).search()
 
-    def _progress(self, oracle: Any) -> Callable[[dict[str, Any]], None]:
+    def _progress(self, oracle: Oracle) -> Callable[[dict[str, Any]], None]:
         counts = {"done": 0, "failed": 0}
         began = time.monotonic()
         total = planned_trials(self.settings, self.application.epochs, self.space)
-        known = len(oracle.ended()) if hasattr(oracle, "ended") else 0
+        known = len(oracle.ended())
         name, mode = self.objective
         best: list[float] = []
 
@@ -358,47 +297,14 @@ class Job:
 
         return show
 
-    # Several machines -----------------------------------------------------------------------------------------------
-
-    def _serve(self, oracle: Oracle) -> None:
-        """Keeps the trials for workers that ask over gRPC, until the search is complete."""
-        from tuning.tuner import Tuner
-
-        host, port = set_environment(self.settings)
-        if host not in ("127.0.0.1", "localhost", "::1"):
-            self.show(f"warning: anybody who can reach {host}:{port} can take part; gRPC here has no password.")
-        tuner = Tuner(oracle, lambda order: {}, self.folder)
-        server = threading.Thread(target=lambda: super(Tuner, tuner).search(), daemon=True)
-        server.start()
+    def _serve(self, oracle: Oracle, chief: str) -> None:
         limit = seconds(self.settings.budget)
-        began = heard = told = time.monotonic()
-        while not oracle.complete():
-            time.sleep(0.5)
-            now = time.monotonic()
-            if not server.is_alive() and not oracle.complete():  # it also ends by itself, after the last trial
-                raise UserError(f"--chief {self.settings.chief}: the address cannot be used; is the port taken?")
-            for number in oracle.release_silent(LOST_AFTER):
-                self.show(f"trial {number}: its worker is lost; the trial goes back to the queue")
-            if oracle.ongoing_trials:
-                heard = now
-            if now - told > 30 and not oracle.ongoing_trials:
-                told = now
-                self.show(
-                    f"waiting for workers at {host}:{port} for {now - heard:.0f} s of at most {self.settings.wait:.0f}"
-                )
-            if now - heard > self.settings.wait:
-                raise UserError(
-                    f"No worker has asked the chief at {host}:{port} for a trial for {now - heard:.0f} s: start one "
-                    f"with the same command and --worker-id worker-1; the search goes on where it is."
-                )
-            if limit is not None and now - began > limit:
-                return
-        time.sleep(2)  # workers ask once more, and hear that there is nothing left
+        machines.serve(oracle, self.folder, chief, wait=self.settings.wait, limit=limit, show=self.show)
 
-    def _work_for_a_chief(self) -> Search:
-        host, port = set_environment(self.settings)
-        wait_for(host, port, self.settings.wait, self.show)
-        self._work(self._oracle(), name=str(self.settings.worker_id))
+    def _work_for_a_chief(self, chief: str, name: str) -> Search:
+        host, port = machines.set_environment(chief, name)
+        machines.wait_for(host, port, self.settings.wait, self.show)
+        self._work(self._oracle(), name)
         return self._found()
 
     # The answer -----------------------------------------------------------------------------------------------------
@@ -410,7 +316,7 @@ class Job:
         found = Search(self.folder, self.objective)
         if oracle is None and self.settings.worker_id in (None, "chief"):
             oracle = self._oracle()
-            oracle.reload()
+            oracle.live_in(self.folder)
         if oracle is not None:
             found.rows = rows_of(oracle, self.folder)
         if found.best is not None:
@@ -453,37 +359,6 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def objective_of(application: Application, text: str | None) -> tuple[str, str]:
-    """Reads an objective such as `val_accuracy:max`; without a direction, the usual one of such a metric.
-
-    Raises:
-        UserError: The direction is missing and cannot be known, or is neither "min" nor "max".
-    """
-    if text is None:
-        return application.monitor
-    name, colon, mode = text.partition(":")
-    if colon and mode not in ("min", "max"):
-        raise UserError(f"--objective: expected NAME:min or NAME:max, received {text!r}.")
-    if colon:
-        return name, mode
-    for mode, words in (("min", SMALLER_IS_BETTER), ("max", LARGER_IS_BETTER)):
-        if any(word in name for word in words):
-            return name, mode
-    raise UserError(f"--objective {name}: add :min or :max, to say whether small or large values are good.")
-
-
-def planned_trials(settings: Settings, epochs: int, space: spaces.SearchSpace) -> int:
-    """Returns how many trials the whole search has."""
-    if settings.algorithm == "hyperband":
-        from tuning.oracles import hyperband_brackets
-
-        return sum(count for bracket in hyperband_brackets(epochs) for count, _ in bracket)
-    points = spaces.size(space)
-    if settings.algorithm == "grid":
-        return points
-    return min(settings.trials, points) if spaces.finite(space) else settings.trials
-
-
 def differences(known: Any, mine: Any, path: str = "") -> list[str]:
     """Returns what differs between two settings, one phrase each."""
     if isinstance(known, dict) and isinstance(mine, dict):
@@ -522,43 +397,3 @@ def rows_of(oracle: Oracle, folder: Path) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def mean_seconds(rows: list[dict[str, Any]]) -> float:
-    """Returns the mean duration of the finished trials."""
-    return statistics.fmean([row["seconds"] for row in rows if row["seconds"]] or [0.0])
-
-
-def set_environment(settings: Settings) -> tuple[str, int]:
-    """Sets Keras Tuner's variables for a chief or a worker, and returns the chief's address."""
-    host, colon, port = str(settings.chief).rpartition(":")
-    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
-        raise UserError(f"--chief: expected HOST:PORT such as 127.0.0.1:8000, received {settings.chief!r}.")
-    os.environ["KERASTUNER_ORACLE_IP"] = host
-    os.environ["KERASTUNER_ORACLE_PORT"] = port
-    os.environ["KERASTUNER_TUNER_ID"] = str(settings.worker_id)
-    return host, int(port)
-
-
-def wait_for(host: str, port: int, patience: float, show: Show) -> None:
-    """Waits until somebody listens at an address.
-
-    Raises:
-        UserError: Nobody does, after `patience` seconds.
-    """
-    began, told = time.monotonic(), 0.0
-    while True:
-        try:
-            socket.create_connection((host, port), timeout=2).close()
-            return
-        except OSError as error:
-            spent = time.monotonic() - began
-            if spent > patience:
-                raise UserError(
-                    f"No chief answers at {host}:{port} after {spent:.0f} s ({error.strerror or error}): start it with "
-                    "the same command and --worker-id chief, or correct --chief."
-                ) from None
-            if not told or time.monotonic() - told > 15:
-                told = time.monotonic()
-                show(f"waiting for the chief at {host}:{port}, {patience - spent:.0f} s left")
-            time.sleep(0.5)

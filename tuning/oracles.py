@@ -20,7 +20,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from applications.core.run_directory import write_atomically
 from applications.core.search_space import Choice, Integer, Real, Space
-from tuning.spaces import Dimension, dimensions, finite, from_unit, grid, label, points, to_unit
+from tuning.spaces import Dimension, dimensions, finite, from_unit, grid, points, to_unit
 
 ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 WAIT = "wait"
@@ -127,6 +127,15 @@ class Oracle(keras_tuner.Oracle):
         return [trial for _, trial in sorted(self.trials.items()) if trial.status in ENDED]
 
     # On disk: one file per trial, written whole or not at all, is all there is --------------------------------------
+
+    def live_in(self, folder: Path) -> None:
+        """Keeps the trials in a folder, and goes on with those that lie there.
+
+        Args:
+            folder: The search's directory; made where there is none.
+        """
+        self._set_project_dir(str(folder.parent), folder.name)
+        self.reload()
 
     def save(self) -> None:
         """Does nothing: the trials' files say everything."""
@@ -367,9 +376,6 @@ def ordered(range_: Space) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in range_.values)
 
 
-ALGORITHMS = ("grid", "random", "bayesian", "hyperband")
-
-
 def make_oracle(
     algorithm: str,
     space: Mapping[str, Space],
@@ -384,6 +390,3 @@ def make_oracle(
         return HyperbandOracle(space, objective, max_epochs=epochs, seed=seed)
     kind = {"grid": GridOracle, "random": RandomOracle, "bayesian": BayesianOracle}[algorithm]
     return kind(space, objective, max_trials=None if algorithm == "grid" else trials, seed=seed)
-
-
-__all__ = ["ALGORITHMS", "BayesianOracle", "GridOracle", "HyperbandOracle", "RandomOracle", "label", "make_oracle"]

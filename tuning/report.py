@@ -64,9 +64,7 @@ def write_report(found: Search, space: spaces.SearchSpace, description: dict[str
     pictures = []
     for figure in figures(found, spaces.dimensions(space)):
         write_atomically(found.folder / "figures" / f"{figure.name}.png", png(figure.figure))
-        pictures.append(
-            {"title": figure.title, "note": figure.note, "image": core._embedded(found.folder, figure.name)}
-        )
+        pictures.append({"title": figure.title, "note": figure.note, "image": core.embedded(found.folder, figure.name)})
     states = [row["status"] for row in found.rows]
     finished, failed = states.count("COMPLETED"), states.count("FAILED")
     content = {
@@ -82,9 +80,9 @@ def write_report(found: Search, space: spaces.SearchSpace, description: dict[str
         "best_file": found.folder / "best.yaml",
         "retrained": _retrained(found.folder),
         "figures": pictures,
-        "tables": [{**table, "numeric": core._numeric_columns(table)} for table in _tables(found)],
+        "tables": [{**table, "numeric": core.numeric_columns(table)} for table in _tables(found)],
         "space": "\n".join(spaces.lines(space, indent="")),
-        "configuration": core._flat(description["application"]),
+        "configuration": core.flattened(description["application"]),
     }
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from applications.core.run_directory import RunDirectory, environment
-from applications.core.training import Fit, Session, about, finish, yaml_of
+from applications.core.training import Fit, Session, about, finish, split_hash, yaml_of
 
 if TYPE_CHECKING:
     from tuning.job import Search, Show
@@ -43,10 +43,12 @@ def retrain(found: Search, show: Show) -> RunDirectory:
     with run.lock():
         run.write_text("config.yaml", yaml_of(application))
         run.write_json("environment.json", environment())
-        run.write_json("data.json", about(datasets))
+        run.write_json("data.json", about(datasets))  # `kerazoo resume` is refused: it would train on less
         fit = Fit(session, datasets)
         fit.until, fit.keeps_best = found.best["best_epoch"] or None, False
         show(f"retraining on {len(split['train'])} samples for {fit.until} epochs: {run.path}")
         finish(run, fit, fit.train(run))
+        # Evaluations of the finished run divide the data by config.yaml, and take the test split alone.
+        run.write_json("data.json", {**about(datasets), "split": split_hash(session.datasets.split)})
         run.set_status("finished")
     return run

@@ -6,8 +6,6 @@ and no second copy of the data, gives its memory back when it ends, and cannot t
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import json
 import multiprocessing
 import os
@@ -28,8 +26,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from applications.core.errors import UserError
 from applications.core.run_directory import write_atomically
-
-BEAT = 5.0  # seconds between two signs of life to a chief
+from tuning.machines import Chief, Heart
 
 
 @dataclass(frozen=True)
@@ -153,6 +150,13 @@ class Tuner(BaseTuner):
 
     def save(self) -> None:
         """Does nothing: the trials' files say everything."""
+
+    def serve(self) -> None:
+        """Hands the oracle's trials to the workers that ask for them, as the chief of several machines.
+
+        Ends by itself some time after a worker has been told that there are no more.
+        """
+        super().search()
 
     # The loop -------------------------------------------------------------------------------------------------------
 
@@ -308,79 +312,3 @@ def die_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-PATIENCE = 60.0  # seconds without an answer after which a chief counts as gone
-
-
-def chief_is_gone(silent: float) -> UserError:
-    """Returns what to say of a chief that does not answer."""
-    address = f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}"
-    return UserError(
-        f"The chief at {address} has not answered for {silent:.0f} s: start it again with its command, and then this "
-        "worker."
-    )
-
-
-class Chief:
-    """The connection to a chief; what was asked while it was restarted is asked again.
-
-    Args:
-        oracle: Keras Tuner's own connection, which waits for a chief that is away but fails where one goes away
-            in the middle of an answer.
-    """
-
-    def __init__(self, oracle: Any):
-        self._oracle = oracle
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._oracle, name)
-        return functools.partial(self._ask, found) if callable(found) else found
-
-    def _ask(self, question: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        import grpc
-
-        began = time.monotonic()
-        while True:
-            try:
-                return question(*args, **kwargs)
-            except grpc.RpcError as error:
-                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                    raise
-                silent = time.monotonic() - began
-                if silent > PATIENCE:
-                    raise chief_is_gone(silent) from None
-                time.sleep(0.2)
-
-
-class Heart:
-    """Tells the chief that this worker's trials are alive, and notices when the chief is gone.
-
-    Args:
-        chief: The connection to the chief.
-        slots: Whose trials to speak for.
-    """
-
-    def __init__(self, chief: Chief, slots: list[Slot]):
-        self.chief, self.slots = chief, slots
-        self.last = time.monotonic()
-        self.ended = threading.Event()
-        threading.Thread(target=self._beat, daemon=True).start()
-
-    def _beat(self) -> None:
-        while not self.ended.wait(BEAT):
-            numbers = [slot.trial.trial_id for slot in self.slots if slot.trial is not None]
-            with contextlib.suppress(UserError):  # `check` says it
-                for number in numbers:
-                    self.chief.get_trial(number)
-                self.last = time.monotonic()
-
-    def check(self) -> None:
-        """Raises UserError where the chief has not answered for too long."""
-        silent = time.monotonic() - self.last
-        if silent > PATIENCE:
-            raise chief_is_gone(silent)
-
-    def stop(self) -> None:
-        """Ends the beating."""
-        self.ended.set()

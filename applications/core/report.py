@@ -171,13 +171,13 @@ def _content(folder: Path) -> dict[str, Any]:
         "duration_of_all": duration(metrics.get("training_seconds_of_all_folds")),
         "comparison": _comparison(report),
         "curves": _curves(folder, history, best_epoch),
-        "figures": [{**figure, "image": _embedded(folder, figure["name"])} for figure in report["figures"]],
-        "tables": [{**table, "numeric": _numeric_columns(table)} for table in report["tables"]],
+        "figures": [{**figure, "image": embedded(folder, figure["name"])} for figure in report["figures"]],
+        "tables": [{**table, "numeric": numeric_columns(table)} for table in report["tables"]],
         "folds": fold_table(metrics.get("folds") or []),
         "data": data,
         "splits": data.get("splits") or {},
-        "config": _flat(config),
-        "environment": _flat(_read_json(run / "environment.json")),
+        "config": flattened(config),
+        "environment": flattened(_read_json(run / "environment.json")),
     }
 
 
@@ -193,8 +193,15 @@ def _comparison(report: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _numeric_columns(table: dict[str, Any]) -> list[bool]:
-    """Says which columns hold numbers (and nothing else but gaps), for their alignment."""
+def numeric_columns(table: dict[str, Any]) -> list[bool]:
+    """Says which columns hold numbers (and nothing else but gaps), for their alignment.
+
+    Args:
+        table: A mapping with `columns` and `rows`, as in `report.json`.
+
+    Returns:
+        One answer per column.
+    """
     columns = list(zip(*table["rows"], strict=True)) or [()] * len(table["columns"])
     return [
         any(value is not None for value in column)
@@ -210,11 +217,19 @@ def _curves(folder: Path, history: list[dict[str, float]], best_epoch: int | Non
     if not history:
         return None
     write_atomically(folder / "figures" / "learning_curves.png", png(learning_curves(history, best_epoch)))
-    return _embedded(folder, "learning_curves")
+    return embedded(folder, "learning_curves")
 
 
-def _embedded(folder: Path, name: str) -> dict[str, Any] | None:
-    """Returns a picture for embedding, with the width at which its letters have the size of the page's."""
+def embedded(folder: Path, name: str) -> dict[str, Any] | None:
+    """Returns a picture for embedding, with the width at which its letters have the size of the page's.
+
+    Args:
+        folder: The run directory.
+        name: Stem of a PNG file in `figures/`.
+
+    Returns:
+        `base64` and `width` in pixels of the page; None where there is no such file.
+    """
     path = folder / "figures" / f"{name}.png"
     if not path.is_file():
         return None
@@ -312,12 +327,20 @@ def _literal(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _flat(values: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Flattens nested mappings to pairs of dotted path and text."""
+def flattened(values: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Flattens nested settings to rows of a table.
+
+    Args:
+        values: Nested mappings.
+        prefix: What stands before every path.
+
+    Returns:
+        Pairs of dotted path and text as one would type it, in the order of the mappings.
+    """
     pairs: list[tuple[str, str]] = []
     for key, value in values.items():
         if isinstance(value, dict) and value:
-            pairs += _flat(value, f"{prefix}{key}.")
+            pairs += flattened(value, f"{prefix}{key}.")
         else:
             pairs.append((f"{prefix}{key}", _literal(value)))
     return pairs

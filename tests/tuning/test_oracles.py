@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from applications.core.search_space import Choice, Integer, Real
-from tuning.oracles import ALGORITHMS, TrialStatus, hyperband_brackets, make_oracle, own_values
+from benchmarks.functions import BRANIN_MINIMUM, BRANIN_SPACE, branin
+from tuning.oracles import TrialStatus, hyperband_brackets, make_oracle, own_values
+from tuning.settings import ALGORITHMS
 from tuning.spaces import size
 
 SPACE = {
@@ -21,8 +23,7 @@ SMALL = {"kind": SPACE["kind"], "depth": SPACE["depth"]}
 
 def make(folder: Path, algorithm: str, space=SPACE, trials=12, seed=0, epochs=9, mode="min"):
     oracle = make_oracle(algorithm, space, ("score", mode), trials=trials, epochs=epochs, seed=seed)
-    oracle._set_project_dir(str(folder), "search")
-    oracle.reload()
+    oracle.live_in(folder)
     return oracle
 
 
@@ -125,15 +126,10 @@ def test_a_lost_trial_goes_back_once_and_its_late_result_counts_once(tmp_path) -
     assert oracle.end_order == [again.trial_id]
 
 
-def branin(a: float, b: float) -> float:
-    valley = b - 5.1 / (4 * math.pi**2) * a * a + 5 / math.pi * a - 6
-    return valley**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(a) + 10
-
-
 def test_bayesian_finds_the_minimum_of_branin(tmp_path) -> None:
     """Two seeds here; `python -m benchmarks.tuning branin` runs ten."""
     for seed in range(2):
-        oracle = make(tmp_path / str(seed), "bayesian", {"a": Real(-5.0, 10.0), "b": Real(0.0, 15.0)}, 40, seed)
+        oracle = make(tmp_path / str(seed), "bayesian", BRANIN_SPACE, 40, seed)
         found = go_on(oracle, lambda values: branin(values["a"], values["b"]))
         assert len(found) == 40
-        assert min(branin(values["a"], values["b"]) for values in found) < 1.01 * 0.397887
+        assert min(branin(values["a"], values["b"]) for values in found) < 1.01 * BRANIN_MINIMUM

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import statistics
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 
 import tuning
+from applications.core.errors import UserError
 from applications.image_classification import ImageClassification
 from tests.applications.core.conftest import prepared_data  # noqa: F401  the data of this test run
+from tuning.job import HOPELESS
 from tuning.report import write_table
 
 
@@ -40,6 +43,17 @@ def test_hopeless_trials_end_early_and_diverging_ones_are_recorded(tmp_path) -> 
     assert found.best["score"] == min(result["metrics"]["val_loss"] for result in results[:6])
     assert "became infinite or NaN" in write_table(found).read_text()
     assert "became infinite or NaN" in (found.folder / "report.html").read_text()
+
+
+def test_a_search_ends_where_the_first_trials_all_fail(tmp_path) -> None:
+    rates = tuning.Choice(*(k * 1e38 for k in (1.0, 1.5, 2.0, 2.5, 3.0, 3.3)))
+    with pytest.raises(UserError, match=f"The first {HOPELESS} trials all failed, the last one because .* NaN"):
+        search(tmp_path, {"learning_rate": rates})
+    folder = tmp_path / "tuning" / "s"
+    with (folder / "trials.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["FAILED"] * HOPELESS
+    assert "became infinite or NaN" in (folder / "report.html").read_text()
+    assert not (folder / "best.yaml").exists()
 
 
 @pytest.mark.parametrize(("options", "parts"), [({"k_folds": 3}, 3), ({"executions": 2}, 2)])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import pytest
 import yaml
 
 from applications.core.errors import UserError
+from applications.image_classification import ImageClassification
 from tests.applications.core.conftest import command, prepared_data  # noqa: F401  the data of this test run
 
 TINY = ("image-classification", "--model", "mlp", "--model-options.hidden-units", "[16]", "--batch-size", "64")
@@ -20,6 +22,27 @@ def tune(out, *words):
 def trials(folder) -> list[dict]:
     with (folder / "trials.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def check_retrained(folder, best: dict) -> None:
+    """The winner had all data but the test split, as long as its trial took, and was tested on that split."""
+    run = folder / "retrained"
+    searched = ImageClassification(seed=0).datasets().split
+    sizes = {name: len(indices) for name, indices in searched.items()}
+    about = json.loads((run / "data.json").read_text())
+    assert about["splits"]["train"] == sizes["train"] + sizes["val"]
+    assert about["splits"]["test"] == sizes["test"]
+    result = json.loads((folder / f"trial_{best['number']}" / "result.json").read_text())
+    with (run / "history.csv").open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == result["best_epoch"]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["headline"] == "accuracy"
+    assert {"accuracy", "balanced_accuracy", "macro_f1", "log_loss"} <= set(metrics["test"])
+    assert 0.0 < metrics["test"]["accuracy"] <= 1.0
+    # The last weights are kept: they give these figures again.
+    answer = command("evaluate", run)
+    assert answer.status == 0, answer.err
+    assert f"accuracy             {metrics['test']['accuracy']:.4f}" in answer.out
 
 
 def test_a_grid_is_done_completely_and_its_winner_retrained(tmp_path) -> None:
@@ -49,7 +72,7 @@ def test_a_grid_is_done_completely_and_its_winner_retrained(tmp_path) -> None:
     assert written["optimizer"] == best["optimizer"]
     assert written["learning_rate"] == pytest.approx(float(best["learning_rate"]))
     assert (folder / "report.html").stat().st_size > 50_000
-    assert (folder / "retrained" / "model.keras").exists()
+    check_retrained(folder, best)
     assert not list(folder.glob("trial_*/model.keras"))
     before = {path: path.stat().st_mtime for path in folder.glob("trial_*/result.json")}
     again = tune(tmp_path, *words, "--space", tmp_path / "empty.yaml")
@@ -101,6 +124,21 @@ def test_bad_input_is_one_sentence(tmp_path, monkeypatch, words, sentence) -> No
     assert sentence in answer.err
     assert "Traceback" not in answer.err
     assert not list(tmp_path.glob("tuning/*"))
+
+
+def test_what_the_words_fix_is_not_searched_and_what_the_file_says_is(tmp_path) -> None:
+    file = tmp_path / "base.yaml"
+    file.write_text("task: image-classification\nepochs: 7\nlearning_rate: 0.5\n")
+    words = ("--search", "hyperband", "--config", file, "--optimizer", "sgd", "--print-space")
+    answer = tune(tmp_path, *words)
+    assert answer.status == 0, answer.err
+    assert "x 7 epochs" in answer.out
+    assert "  learning_rate: " in answer.out
+    assert "  optimizer: " not in answer.out
+    file.write_text("task: tabular\n")
+    answer = tune(tmp_path, *words)
+    assert answer.status == 2
+    assert "is a configuration of tabular, not of image-classification" in answer.err
 
 
 def test_a_search_from_python_where_tensorflow_runs(tmp_path) -> None:

@@ -10,7 +10,6 @@ import os
 import random
 import signal
 import socket
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,8 @@ import pytest
 
 from applications.core.errors import UserError
 from applications.core.search_space import Choice, Integer, Space
-from tuning.job import HOPELESS, Search, Settings, rows_of, set_environment, wait_for
+from tuning.job import Search, rows_of
+from tuning.machines import serve, set_environment, wait_for
 from tuning.oracles import TrialStatus, make_oracle
 from tuning.tuner import Failed, Order, Tuner, shares
 
@@ -29,8 +29,7 @@ FORK = multiprocessing.get_context("fork")
 
 def oracle_in(folder: Path, space: Mapping[str, Space] = GRID):
     oracle = make_oracle("grid", space, ("score", "min"), trials=99, epochs=1, seed=0)
-    oracle._set_project_dir(str(folder.parent), folder.name)
-    oracle.reload()
+    oracle.live_in(folder)
     return oracle
 
 
@@ -160,7 +159,7 @@ def test_memory_of_the_search_does_not_grow(tmp_path) -> None:
         sizes.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
 
     oracle = make_oracle("random", {"a": Integer(0, 10**6)}, ("score", "min"), trials=50, epochs=1, seed=0)
-    oracle._set_project_dir(str(tmp_path), "s")
+    oracle.live_in(tmp_path / "s")
     Tuner(oracle, hungry, tmp_path / "s", on_end=measure).search()
     assert sizes[49] - sizes[4] < 20e6
 
@@ -172,9 +171,7 @@ def free_port() -> int:
 
 
 def worker_process(folder: Path, address: str, name: str, space: Mapping[str, Space] = GRID) -> None:
-    set_environment(Settings(chief=address, worker_id=name))
-    host, port = address.split(":")
-    wait_for(host, int(port), 20, lambda line: None)
+    wait_for(*set_environment(address, name), 20, lambda line: None)
     oracle = make_oracle("grid", space, ("score", "min"), trials=99, epochs=1, seed=0)
     seen: list[dict] = []
     Tuner(oracle, work, folder, name=name, on_end=seen.append).search()
@@ -182,20 +179,13 @@ def worker_process(folder: Path, address: str, name: str, space: Mapping[str, Sp
 
 
 def chief_process(folder: Path, address: str, space: Mapping[str, Space] = GRID) -> None:
-    set_environment(Settings(chief=address, worker_id="chief"))
-    oracle = oracle_in(folder, space)
-    tuner = Tuner(oracle, work, folder)
-    threading.Thread(target=lambda: super(Tuner, tuner).search(), daemon=True).start()
-    while not oracle.complete():
-        time.sleep(0.1)
-        oracle.release_silent(2.0)
-    time.sleep(1.0)
-    os._exit(0)
+    serve(oracle_in(folder, space), folder, address, wait=60, limit=None, show=lambda line: None)
 
 
 def test_chief_and_workers_over_loopback(tmp_path, monkeypatch) -> None:
     """Two workers do a grid; one is killed in the middle and its trial is done by the other."""
-    monkeypatch.setattr("tuning.tuner.BEAT", 0.2)
+    monkeypatch.setattr("tuning.machines.BEAT", 0.2)
+    monkeypatch.setattr("tuning.machines.LOST_AFTER", 2.0)
     folder, address = tmp_path / "s", f"127.0.0.1:{free_port()}"
     folder.mkdir()
     spawn = multiprocessing.get_context("fork")
@@ -215,7 +205,8 @@ def test_chief_and_workers_over_loopback(tmp_path, monkeypatch) -> None:
 
 
 def test_chief_and_worker_killed_three_times_each(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("tuning.tuner.BEAT", 0.2)
+    monkeypatch.setattr("tuning.machines.BEAT", 0.2)
+    monkeypatch.setattr("tuning.machines.LOST_AFTER", 2.0)
     space = {"a": Choice("x", "y", "z"), "b": Integer(1, 10)}
     folder, address = tmp_path / "s", f"127.0.0.1:{free_port()}"
     folder.mkdir()
@@ -257,7 +248,7 @@ def test_a_chief_that_is_not_there_is_said(tmp_path) -> None:
 @pytest.mark.parametrize("address", ["nowhere", "host:", "host:0", "host:99999", ":80x"])
 def test_addresses_that_are_none(address) -> None:
     with pytest.raises(UserError, match="expected HOST:PORT"):
-        set_environment(Settings(chief=address, worker_id="chief"))
+        set_environment(address, "chief")
 
 
 def test_the_table_has_a_row_per_trial(tmp_path) -> None:
@@ -270,4 +261,3 @@ def test_the_table_has_a_row_per_trial(tmp_path) -> None:
     assert [row["number"] for row in rows] == [f"{k:04d}" for k in range(12)]
     assert {row["status"] for row in rows} == {"COMPLETED"}
     assert found.best["score"] == 1.0
-    assert HOPELESS > 1
