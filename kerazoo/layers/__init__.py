@@ -2,7 +2,7 @@
 
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
-from kerazoo.layers.activations import heaviside, quantizer, scaled_tanh
+from kerazoo.layers.activations import gelu_tanh, heaviside, quantizer, quick_gelu, scaled_tanh
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
 from kerazoo.layers.last_step import LastStep
@@ -25,8 +25,10 @@ __all__ = [
     "PositionEmbedding",
     "SinusoidalPositions",
     "WeightNormConv1D",
+    "gelu_tanh",
     "heaviside",
     "quantizer",
+    "quick_gelu",
     "scaled_tanh",
     "sinusoids",
 ]
