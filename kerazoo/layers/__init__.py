@@ -3,6 +3,7 @@
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
 from kerazoo.layers.activations import gelu_tanh, heaviside, quantizer, quick_gelu, scaled_tanh
+from kerazoo.layers.attentive_rnn import AttentiveRNN
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
 from kerazoo.layers.last_step import LastStep
@@ -16,6 +17,7 @@ from kerazoo.layers.unpooling import MaxPoolWithSwitches2D, MaxUnpool2D
 from kerazoo.layers.weight_norm import WeightNormConv1D
 
 __all__ = [
+    "AttentiveRNN",
     "EuclideanRBF",
     "GaussianRBF",
     "LastStep",

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from kerazoo import _graph
+from kerazoo.generation.stepper import Stepper
+from kerazoo.layers.attentive_rnn import AttentiveRNN
 
 
 def compiled(model: keras.Model) -> Callable[[Any], Any]:
@@ -44,3 +47,41 @@ def _logits(head: layers.Dense, x: keras.KerasTensor) -> keras.KerasTensor:
     if kind not in ("softmax", "linear"):
         raise ValueError(f"a stepper needs logits or a softmax. Received: classifier_activation={kind!r}")
     return ops.log(ops.maximum(head(x), 1e-37)) if kind == "softmax" else head(x)
+
+
+def _begin(model: keras.Model) -> tuple[AttentiveRNN, list[keras.KerasTensor]]:
+    """Returns the decoder of a model and the states it starts from, as tensors of the graph."""
+    for node in _graph.nodes(model):
+        if isinstance(node.operation, AttentiveRNN):
+            _, memory, visible, first = node.arguments.args
+            return node.operation, node.operation.cell.begin(memory, visible, first)
+    raise ValueError(f"the model must be one of bahdanau_seq2seq or luong_seq2seq. Received: {model.name!r}")
+
+
+def attentive_steps(model: keras.Model, readout: Callable[..., Any] | None) -> tuple[Any, Any]:
+    """Returns two functions: source -> states, and [tokens, states] -> readout (where there is one) and states."""
+    decoder, first = _begin(model)
+    ids = keras.Input((), dtype="int32")
+    old = [keras.Input(batch_shape=state.shape, dtype=state.dtype) for state in first]
+    x = model.get_layer("target_embedding")(ids)
+    y, new = decoder.cell(x, old)
+    outputs = new if readout is None else [readout(model, x, y), new]
+    return compiled(keras.Model(model.input["source_ids"], first)), compiled(keras.Model([ids, old], outputs))
+
+
+def attentive_stepper(model: keras.Model, start_id: int, readout: Callable[..., Any]) -> Stepper:
+    """Returns the stepper of a model with an `AttentiveRNN`.
+
+    Args:
+        model: The model, with the inputs `source_ids` and `target_ids`.
+        start_id: The first token of every target.
+        readout: Makes logits out of the model, a token's vector and the cell's output.
+    """
+    begin, step = attentive_steps(model, readout)
+
+    def start(source_ids: Any) -> tuple[Any, Any]:
+        source = np.asarray(source_ids, "int32")
+        return step([np.full(len(source), start_id, "int32"), begin(source)])
+
+    vocab_size = model.get_layer("predictions").units
+    return Stepper(start, lambda tokens, state: step([np.asarray(tokens, "int32"), state]), vocab_size)

@@ -15,9 +15,10 @@ from keras import layers, ops
 from kerazoo import checks
 from kerazoo.catalog import register_model
 from kerazoo.generation.stepper import Stepper
+from kerazoo.layers.attentive_rnn import AttentiveRNN, look_at
 from kerazoo.layers.maxout import Maxout
+from kerazoo.recurrent._stepping import attentive_stepper
 from kerazoo.recurrent._translation import check_sizes, dropped, embedded, logits, masks, token_inputs
-from kerazoo.recurrent.attention import AttentiveRNN, attentive_stepper, look_at
 
 
 def _normal(stddev: float) -> keras.initializers.Initializer:

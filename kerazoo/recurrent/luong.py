@@ -15,6 +15,8 @@ from keras import layers, ops
 from kerazoo import checks
 from kerazoo.catalog import register_model
 from kerazoo.generation.stepper import Stepper
+from kerazoo.layers.attentive_rnn import AttentiveRNN, look_at
+from kerazoo.recurrent._stepping import attentive_stepper
 from kerazoo.recurrent._translation import (
     check_sizes,
     dropped,
@@ -26,7 +28,6 @@ from kerazoo.recurrent._translation import (
     token_inputs,
     uniform,
 )
-from kerazoo.recurrent.attention import AttentiveRNN, attentive_stepper, look_at
 
 SCORES = ("dot", "general", "concat")
 _LIMIT = 0.1
