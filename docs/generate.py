@@ -39,6 +39,7 @@ KINDS = {
     "encoder_decoder": "encoder and decoder of sequences",
     "multi_input": "several inputs",
     "graph": "graph",
+    "autoencoder": "autoencoder",
     "generator_discriminator": "generator and discriminator",
 }
 

@@ -31,6 +31,7 @@ _PUBLIC = {
     "export": "kerazoo.exporters",
 }
 _MODULES = (
+    "autoencoders",
     "blocks",
     "card",
     "catalog",

@@ -17,6 +17,7 @@ KINDS = (
     "encoder_decoder",
     "multi_input",
     "graph",
+    "autoencoder",
     "generator_discriminator",
 )
 

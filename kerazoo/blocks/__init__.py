@@ -2,6 +2,7 @@
 
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
+from kerazoo.blocks.codes import Halves, checked_halves
 from kerazoo.blocks.conv import (
     HE_NORMAL_FAN_OUT,
     batch_norm,
@@ -28,12 +29,14 @@ from kerazoo.blocks.upsampling import bilinear_upsampling, crop_to, join_skip
 __all__ = [
     "HE_NORMAL_FAN_IN",
     "HE_NORMAL_FAN_OUT",
+    "Halves",
     "Transformer",
     "add_relu",
     "basic_residual",
     "batch_norm",
     "bilinear_upsampling",
     "ceil_max_pool",
+    "checked_halves",
     "classification_head",
     "conv_act",
     "conv_norm_act",

@@ -4,8 +4,10 @@ import keras  # noqa: F401  first, so that the hook of kerazoo runs before any o
 
 from kerazoo.layers.activations import gelu_tanh, heaviside, quantizer, quick_gelu, scaled_tanh
 from kerazoo.layers.attentive_rnn import AttentiveRNN
+from kerazoo.layers.corruption import Corruption
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
+from kerazoo.layers.gaussian_sampling import GaussianSampling
 from kerazoo.layers.last_step import LastStep
 from kerazoo.layers.local_response import LocalResponseNormalization
 from kerazoo.layers.maxout import Maxout
@@ -13,13 +15,17 @@ from kerazoo.layers.padding_mask import PaddingMask
 from kerazoo.layers.partial_conv import PartialConv2D
 from kerazoo.layers.position import PositionEmbedding, SinusoidalPositions, sinusoids
 from kerazoo.layers.reverse_tokens import ReverseTokens
+from kerazoo.layers.reversible_dense import ReversibleDense
+from kerazoo.layers.sparsity import SparsityPenalty
 from kerazoo.layers.unpooling import MaxPoolWithSwitches2D, MaxUnpool2D
 from kerazoo.layers.weight_norm import WeightNormConv1D
 
 __all__ = [
     "AttentiveRNN",
+    "Corruption",
     "EuclideanRBF",
     "GaussianRBF",
+    "GaussianSampling",
     "LastStep",
     "LocalResponseNormalization",
     "MaxPoolWithSwitches2D",
@@ -29,7 +35,9 @@ __all__ = [
     "PartialConv2D",
     "PositionEmbedding",
     "ReverseTokens",
+    "ReversibleDense",
     "SinusoidalPositions",
+    "SparsityPenalty",
     "WeightNormConv1D",
     "gelu_tanh",
     "heaviside",

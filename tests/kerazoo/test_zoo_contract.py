@@ -35,6 +35,7 @@ SPINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "multi_input": ((), ("weights", "dtype", "name")),
     "graph": (("num_features", "num_classes"), ("dropout_rate", "weights", "dtype", "name")),
+    "autoencoder": (("input_shape", "latent_dim"), ("output_activation", "weights", "dtype", "name")),
     "generator_discriminator": (("input_shape", "latent_dim"), ("weights", "dtype", "name")),
 }
 
@@ -173,6 +174,18 @@ BAD: list[tuple[str, Any]] = [
     ("num_features", 0),
     ("attention_dropout_rate", 1.0),
     ("pad_id", "zero"),
+    ("latent_dim", 0),
+    ("corruption", "blur"),
+    ("corruption_level", 1.0),
+    ("tied", "yes"),
+    ("penalty", "l3"),
+    ("sparsity", 0.0),
+    ("sparsity_weight", -1),
+    ("beta", -1),
+    ("capacity", "big"),
+    ("code_activation", "sofmax"),
+    ("decoder_activation", "rellu"),
+    ("num_labels", 0),
 ]
 
 
