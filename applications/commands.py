@@ -248,21 +248,44 @@ def predict(arguments: list[str]) -> int:
 
 
 def export(arguments: list[str]) -> int:
-    """Export a finished run and check the file: `kerazoo export RUN --format litert`."""
+    """Export a finished run or a Keras model and check the file: `kerazoo export RUN --format litert`."""
     parser = parser_of(
         "export",
         "Exports the model of a run, runs the file in its real runtime and compares it with the model.",
     )
-    parser.add_argument("run", help="run directory")
+    parser.add_argument("run", help="run directory, or the .keras file of any Keras model")
     parser.add_argument("--format", required=True, help="saved_model, litert or onnx")
+    parser.add_argument(
+        "--quantize", default="none", help="litert: none, float16, dynamic (8-bit weights), int8 or int8-float-io"
+    )
+    parser.add_argument("--batch", default="dynamic", help="samples the file takes at once; dynamic: any number")
+    parser.add_argument("--calibrate", metavar="FILE", help="int8: .npy or .npz of samples; default: those of the run")
+    parser.add_argument("--keep-float", metavar="LAYER", action="append", default=[], help="int8: spare this layer")
+    parser.add_argument("--list-errors", action="store_true", help="int8: say which operations are the worst")
     parser.add_argument("-o", "--out", help="path of the export; default RUN/exports/FORMAT")
     parser.add_argument("--overwrite", action="store_true", help="replace an export that is there already")
     options = parser.parse_args(arguments)
-    from applications.core.evaluation import export_run
+    from applications.core.exporting import ExportOptions
+    from applications.core.exporting import export as export_any
 
-    path, report = export_run(options.run, options.format, options.out, options.overwrite)
+    if options.batch != "dynamic" and not (options.batch.isdigit() and int(options.batch)):
+        raise UserError(f"--batch: expected dynamic or a number of samples, received {options.batch!r}.")
+    wanted = ExportOptions(
+        format=options.format,
+        quantize=options.quantize,
+        batch=None if options.batch == "dynamic" else int(options.batch),
+        keep_float=tuple(options.keep_float),
+        list_errors=options.list_errors,
+        calibrate=options.calibrate,
+        out=options.out,
+        overwrite=options.overwrite,
+    )
+    path, report = export_any(options.run, wanted)
     decisions = "" if report.agreement is None else f", same decision for {report.agreement:.1%} of the samples"
     print(f"{path}: {report.bytes / 1e6:.2f} MB, largest difference {report.max_abs_diff:.2e}{decisions}")
+    print(f"one sample: {report.latency_ms:.3g} ms (95 % below {report.latency_p95_ms:.3g} ms), on {report.samples}")
+    for row in report.errors[:10]:
+        print(f"  {row['error']:6.2f} steps of 8 bits: {row['operation']} {', '.join(row['layers'])}")
     for note in report.notes:
         print(f"note: {note}")
     return 0

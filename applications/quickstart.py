@@ -19,7 +19,7 @@ def run_quickstart(out: str = "runs", fast_dev_run: bool = False) -> list[RunDir
     Returns:
         The two finished runs.
     """
-    from applications.core.evaluation import export_run
+    from applications.core.exporting import ExportOptions, export_run
     from applications.core.training import start
     from applications.image_classification import ImageClassification
     from applications.semantic_segmentation import SemanticSegmentation
@@ -33,7 +33,7 @@ def run_quickstart(out: str = "runs", fast_dev_run: bool = False) -> list[RunDir
     for title, application in presets:
         print(f"\n== {title}  ({application.task}, {application.model} on {application.data}) ==")
         run = start(application)
-        path, parity = export_run(run.path, "litert")
+        path, parity = export_run(run.path, ExportOptions("litert"))
         print(f"exported {path} ({parity.bytes / 1e6:.2f} MB), largest difference {parity.max_abs_diff:.1e}")
         metrics = run.read_json("metrics.json")
         headline = metrics["headline"]

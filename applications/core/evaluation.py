@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from applications.core.errors import UserError, nearest
+from applications.core.errors import UserError
 from applications.core.run_directory import RunDirectory
 from applications.core.training import load_application, reading_progress
 
@@ -163,50 +163,3 @@ def predict_files(path: str | Path, inputs: Iterable[str], out: str | Path, on_b
     if not predictions:
         raise UserError("None of the files could be read.")
     return application.write(predictions, Path(out))
-
-
-def export_run(
-    path: str | Path, format: str, out: str | Path | None = None, overwrite: bool = False
-) -> tuple[Path, Any]:
-    """Exports the model of a run with its labels, and compares the file with the model on samples of the run.
-
-    Args:
-        path: The run directory.
-        format: "saved_model", "litert" or "onnx".
-        out: Path of the export, or None for `RUN/exports/`.
-        overwrite: Replace an export that is there already.
-
-    Returns:
-        The path and the report of the comparison.
-    """
-    import kerazoo
-    from applications.core.quiet import import_tensorflow
-    from kerazoo.exporters import FORMATS, SUFFIXES
-
-    run = open_finished(path)
-    if format not in FORMATS:
-        raise UserError(f"Unknown format {format!r}; there are {', '.join(FORMATS)}.{nearest(format, FORMATS)}")
-    import_tensorflow()
-    application = load_application(run)
-    serving = application.serving(application.datasets(progress=reading_progress()))
-    target = (
-        Path(out).expanduser()
-        if out
-        else run / "exports" / (f"model{SUFFIXES[format]}" if SUFFIXES[format] else format)
-    )
-    try:
-        report = kerazoo.export(
-            application.exported(load_run_model(run)),
-            target,
-            format=format,
-            samples=serving.samples,
-            overwrite=overwrite,
-        )
-    except (ValueError, ImportError, FileExistsError) as error:
-        raise UserError(str(error)) from error
-    beside = RunDirectory(target.parent)
-    files = {"labels.txt": "".join(f"{label}\n" for label in serving.labels)} if serving.labels else {}
-    for name, text in (files | serving.files).items():
-        beside.write_text(name, text)
-    beside.write_json(f"{target.name}.json", {**dataclasses.asdict(report), "signature": serving.signature})
-    return target, report

@@ -12,7 +12,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -20,12 +20,13 @@ from typing import Any
 
 from kerazoo.exporters.messages import first_reason, quiet
 from kerazoo.exporters.parity import ExportReport
+from kerazoo.exporters.plan import Plan
+from kerazoo.exporters.quantization import CRITERIA, QUANTIZATIONS, Criterion
 
-__all__ = ["FORMATS", "ExportReport", "check_export", "export", "suffix"]
+__all__ = ["FORMATS", "QUANTIZATIONS", "Criterion", "ExportReport", "check_export", "export", "suffix"]
 
 FORMATS = ("saved_model", "litert", "onnx")
 SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
-TOLERANCE = 1e-4  # relative, for float32
 
 
 def export(
@@ -33,6 +34,11 @@ def export(
     path: str | os.PathLike[str],
     format: str = "saved_model",
     *,
+    quantize: str = "none",
+    calibration: Any = None,
+    keep_float: Sequence[str] = (),
+    list_errors: bool = False,
+    batch: int | None = None,
     samples: Any = None,
     tolerance: float | None = None,
     input_range: tuple[float, float] | None = None,
@@ -41,17 +47,26 @@ def export(
     """Writes `model` for another runtime and proves that the file computes what the model computes.
 
     Mixed-precision models are exported as a float32 clone. The batch size stays free, and so do a height and
-    width of `None`; only LiteRT files of recurrent networks have a fixed batch of one sample.
+    width of `None`; only LiteRT files of recurrent networks have a fixed batch, of one sample unless `batch` says more.
 
     Args:
         model: A built `keras.Model` (functional, sequential, or subclassed together with `samples`).
         path: Where to write: a folder for `"saved_model"`, a name ending in `.tflite` for `"litert"` and in
             `.onnx` for `"onnx"`. Missing parent folders are made.
         format: `"saved_model"`, `"litert"` or `"onnx"`.
+        quantize: For LiteRT: `"none"`; `"float16"` halves the file, `"dynamic"` keeps 8-bit weights and computes in
+            float, `"int8"` computes in 8 bits throughout, inputs and outputs included, `"int8-float-io"` with those in
+            float.
+        calibration: At least 64 real samples with the structure of the model's inputs, on which the ranges of all
+            values are measured; for `"int8"` and `"int8-float-io"`. Take them from the training data.
+        keep_float: Names of layers to leave in float in an 8-bit file.
+        list_errors: Whether the report of an 8-bit file lists the error of each operation, which takes as long again.
+        batch: Fixed number of samples the file takes at once; `None` leaves it free.
         samples: A batch of inputs with the structure of the model's inputs, as arrays of shape
-            `(num_samples, ...)`, on which model and file are compared. Defaults to 4 random samples, and the
-            report says so.
-        tolerance: Largest accepted difference, relative to the largest absolute output. Defaults to 1e-4.
+            `(num_samples, ...)`, on which model and file are compared. Defaults to those of `calibration`, else to 4
+            random samples, and the report says so.
+        tolerance: Largest accepted difference, relative to the largest absolute output. Defaults to 1e-4, and to 1e-2
+            for `"float16"`; with 8 bits to none, where a signal of 20 dB above the noise is asked for instead.
         input_range: Smallest and largest value of random samples. Defaults to the range that the model's
             `preprocess` layer or its card names, else to `(0, 1)`. Ignored where `samples` are given.
         overwrite: Whether an existing export may be replaced, which happens only after the new one has
@@ -61,9 +76,9 @@ def export(
         An `ExportReport` with the differences, the agreement of the predicted classes, size and latency.
 
     Raises:
-        ValueError: If the format is unknown, the path is taken or cannot be used, the backend is not
-            TensorFlow, the converter fails, or the file does not load or does not agree with the model. Nothing
-            is left behind.
+        ValueError: If the format is unknown, the path is taken or cannot be used, the arguments do not go together, the
+            backend is not TensorFlow, the converter fails, or the file does not load or does not agree with the model.
+            Nothing is left behind.
         OSError: If the folder cannot be written in.
         ImportError: If an optional package is missing.
 
@@ -72,31 +87,41 @@ def export(
         model = kerazoo.lenet5()
         report = kerazoo.export(model, "lenet5.tflite", format="litert")
         print(report.max_abs_diff, report.latency_ms)
+        small = kerazoo.export(model, "lenet5_int8.tflite", "litert", quantize="int8", calibration=x_train[:200])
         ```
     """
     import keras
 
-    from kerazoo.exporters import parity, preparation
+    from kerazoo.exporters import parity, preparation, quantization
 
     module = _format_module(format)
+    quantization.check(quantize, format, calibration, keep_float, list_errors)
     target = _checked_target(path, format, overwrite)
-    tolerance = _checked_tolerance(tolerance)
+    criterion = _criterion(tolerance, quantize)
     preparation.require_tensorflow()
     float_model, notes = preparation.float32_clone(model)
-    batch, origin = parity.sample_batch(model, samples, input_range)
-    expected = parity.reference(float_model, batch)
-    notes += preparation.clone_notes(model, float_model, batch, expected)
-    specs = preparation.input_specs(float_model, batch)
+    if calibration is not None:
+        calibration, _ = parity.sample_batch(float_model, calibration, what="calibration")
+        quantization.check_calibration(keras.tree.flatten(calibration))
+        samples = calibration if samples is None else samples
+    inputs, origin = parity.sample_batch(model, samples, input_range)
+    expected = parity.reference(float_model, inputs)
+    notes += preparation.clone_notes(model, float_model, inputs, expected)
+    specs = preparation.input_specs(float_model, inputs)
     names = preparation.input_names(specs)
     plain_model, more = preparation.plainly_named(float_model, names)
     notes += more
+    if batch is not None:
+        specs = preparation.with_batch(specs, _checked_batch(batch))
+    plan = Plan(quantize, batch, calibration, tuple(keep_float), list_errors)
     with _workspace(target) as folder:
         draft = folder / target.name
         with _one_sentence(format, model), quiet():
-            notes += module.convert(plain_model, specs, draft)
+            converted = module.convert(plain_model, specs, draft, plan)
             runner = module.load(draft, names)
-            report = parity.compare(runner, expected, keras.tree.flatten(batch), tolerance)
-        report = report.complete(format, target, draft, origin, notes)
+            report = parity.compare(runner, expected, keras.tree.flatten(inputs), criterion)
+        facts = {"quantize": quantize, "errors": converted.errors}
+        report = report.complete(format, target, draft, origin, notes + converted.notes, **facts)
         if not report.passed:
             raise ValueError(_mismatch(report, model))
         _move(draft, target)
@@ -150,7 +175,7 @@ def check_export(
     names = preparation.input_names(preparation.input_specs(float_model, batch))
     with _one_sentence(format, model, "reading"), quiet():
         runner = module.load(source, names)
-        report = parity.compare(runner, expected, keras.tree.flatten(batch), _checked_tolerance(tolerance))
+        report = parity.compare(runner, expected, keras.tree.flatten(batch), _criterion(tolerance, "none"))
     return report.complete(format, source, source, origin, notes)
 
 
@@ -189,12 +214,18 @@ def _format_module(format: str) -> ModuleType:
     return module
 
 
-def _checked_tolerance(tolerance: float | None) -> float:
+def _criterion(tolerance: float | None, quantize: str) -> Criterion:
     if tolerance is None:
-        return TOLERANCE
+        return CRITERIA[quantize]
     if not tolerance > 0:
         raise ValueError(f"tolerance must be a positive number, received {tolerance!r}.")
-    return float(tolerance)
+    return Criterion(relative=float(tolerance))
+
+
+def _checked_batch(batch: Any) -> int:
+    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
+        raise ValueError(f"batch must be None or a whole number of at least 1, received {batch!r}.")
+    return batch
 
 
 def _checked_target(path: str | os.PathLike[str], format: str, overwrite: bool) -> Path:
@@ -263,10 +294,19 @@ def _one_sentence(format: str, model: Any, action: str = "export") -> Iterator[N
 
 
 def _mismatch(report: ExportReport, model: Any) -> str:
+    kind = "" if report.quantize == "none" else f" {report.quantize}"
+    start = (
+        f"The{kind} {report.format} export of {model.name!r} disagrees with the model and nothing was written: on "
+        f"{report.samples} "
+    )
+    if report.criterion.sqnr is not None:
+        return (
+            f"{start}the signal is {report.sqnr_db:.1f} dB above the noise, at least {report.criterion.sqnr:g} dB are "
+            "asked for; keep_float spares the layers that list_errors shows to be the worst."
+        )
     return (
-        f"The {report.format} export of {model.name!r} disagrees with the model and nothing was written: "
-        f"the largest difference is {report.relative_diff:.3g} of the largest output on {report.samples}, "
-        f"the tolerance is {report.tolerance:.3g}."
+        f"{start}the largest difference is {report.relative_diff:.3g} of the largest output, the tolerance is "
+        f"{report.criterion.relative:.3g}."
     )
 
 

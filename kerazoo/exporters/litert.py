@@ -5,42 +5,54 @@ and on few devices. Recurrent layers convert to built-in operations only with a 
 take one sample.
 """
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kerazoo.exporters import preparation, quantization
 from kerazoo.exporters.messages import first_reason
+from kerazoo.exporters.plan import Converted, Plan
 from kerazoo.exporters.saved_model import natural_order
 
 PACKAGES = ("ai_edge_litert",)
 FIXED_BATCH = "The file takes one sample at a time, because LiteRT's recurrent loops need a fixed batch size."
 
 
-def convert(model: Any, specs: Any, path: Path) -> list[str]:
+def convert(model: Any, specs: Any, path: Path, plan: Plan) -> Converted:
     """Writes `model` to the file `path` with built-in operations only."""
     import keras
-    import tensorflow as tf
 
-    recurrent = is_recurrent(model)
-    if recurrent:
-        specs = keras.tree.map_structure(
-            lambda spec: keras.InputSpec(shape=(1, *spec.shape[1:]), dtype=spec.dtype, name=spec.name), specs
-        )
+    notes, recurrent = [], is_recurrent(model)
+    if recurrent and plan.batch is None:
+        specs, notes = preparation.with_batch(specs, 1), [FIXED_BATCH]
     try:
-        model.export(
-            str(path),
-            format="litert",
-            input_signature=[specs],
-            verbose=False,
-            target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
-        )
+        if quantization.is_integer(plan.quantize):
+            return Converted(
+                notes, _integers(preparation.unrolled_clone(model) if recurrent else model, specs, path, plan)
+            )
+        settings = quantization.options(plan.quantize)
+        model.export(str(path), format="litert", input_signature=[specs], verbose=False, **settings)
     except Exception as error:
         if any(None in spec.shape[1:] for spec in keras.tree.flatten(specs)):
             # E.g. after nearest up-sampling of a free size the converter no longer knows the channels.
             raise ValueError(f"{first_reason(error)} A model built with a fixed input size may convert.") from error
         raise
-    return [FIXED_BATCH] if recurrent else []
+    return Converted(notes)
+
+
+def _integers(model: Any, specs: Any, path: Path, plan: Plan) -> tuple[dict[str, Any], ...]:
+    """Goes by way of a SavedModel, which the other process can read; returns the errors of the operations."""
+    import keras
+
+    samples = dict(zip(preparation.input_names(specs), keras.tree.flatten(plan.calibration), strict=True))
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "model"
+        model.export(str(source), format="tf_saved_model", input_signature=[specs], verbose=False)
+        ends = list(getattr(model, "output_names", ()))
+        errors = quantization.convert_to_integers(source, path, samples, plan, ends)
+    return tuple(errors)
 
 
 def is_recurrent(model: Any) -> bool:
@@ -56,17 +68,33 @@ def load(path: Path, names: list[str]) -> "LiteRTRunner":
 
 
 class LiteRTRunner:
-    """Calls the file's only signature; the interpreter is resized when the shape of the inputs changes."""
+    """Calls the file's only signature, in float also where the file itself takes and gives 8-bit numbers."""
 
     def __init__(self, path: Path, names: list[str]):
         from ai_edge_litert.interpreter import Interpreter
 
         self._interpreter = Interpreter(model_content=path.read_bytes())
         self._call = self._interpreter.get_signature_runner("serving_default")
-        details = self._call.get_input_details()
+        self._inputs, self._outputs = self._call.get_input_details(), self._call.get_output_details()
         self._names = names
-        self.fixed_batch = all(detail["shape_signature"][0] == 1 for detail in details.values())
+        batch = int(self._inputs[names[0]]["shape_signature"][0])
+        self.batch = None if batch < 0 else batch
 
     def __call__(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
-        outputs = self._call(**dict(zip(self._names, inputs, strict=True)))
-        return [outputs[name] for name in natural_order(outputs)]
+        given = {name: _to_integers(array, self._inputs[name]) for name, array in zip(self._names, inputs, strict=True)}
+        outputs = self._call(**given)
+        return [_to_floats(outputs[name], self._outputs[name]) for name in natural_order(outputs)]
+
+
+def _to_integers(array: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    """Returns numbers as a file takes them: real ones in steps of its scale where it takes 8 bits."""
+    scale, zero = detail["quantization"]
+    if not scale or array.dtype.kind != "f":
+        return array
+    kind = np.iinfo(detail["dtype"])
+    return np.clip(np.round(array / scale + zero), kind.min, kind.max).astype(detail["dtype"])
+
+
+def _to_floats(array: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    scale, zero = detail["quantization"]
+    return (array.astype("float32") - zero) * np.float32(scale) if scale else array

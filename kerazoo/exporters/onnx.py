@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.exporters.plan import Converted, Plan
 from kerazoo.exporters.preparation import input_names
 
 PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
 OPSET = 18  # the highest that tf2onnx 1.17 writes
 
 
-def convert(model: Any, specs: Any, path: Path) -> list[str]:
+def convert(model: Any, specs: Any, path: Path, plan: Plan) -> Converted:
     """Writes `model` to the file `path`, with readable names and a named batch dimension."""
     import onnx
 
@@ -32,7 +33,7 @@ def convert(model: Any, specs: Any, path: Path) -> list[str]:
     onnx.checker.check_model(proto)
     onnx.save(proto, str(path))
     loops = sorted({node.op_type for node in proto.graph.node}.intersection({"Loop", "Scan"}))
-    return [f"The file holds a {loops[0]} operation, which some ONNX runtimes do not have."] if loops else []
+    return Converted([f"The file holds a {loops[0]} operation, which some ONNX runtimes do not have."] if loops else [])
 
 
 @functools.cache
@@ -123,8 +124,6 @@ def load(path: Path, names: list[str]) -> "ONNXRunner":
 class ONNXRunner:
     """Calls the graph; inputs and outputs stand in the model's order."""
 
-    fixed_batch = False
-
     def __init__(self, path: Path, names: list[str]):
         import onnxruntime
 
@@ -134,6 +133,8 @@ class ONNXRunner:
             str(path), sess_options=options, providers=["CPUExecutionProvider"]
         )
         self._names = names
+        first = self._session.get_inputs()[0].shape[0]
+        self.batch = first if isinstance(first, int) else None
 
     def __call__(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
         return self._session.run(None, dict(zip(self._names, inputs, strict=True)))

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from kerazoo.exporters.messages import first_reason
+from kerazoo.exporters.quantization import Criterion
 
 CHUNK = 16  # samples per call, to bound the memory of the comparison
 FREE_SIZES = (64, 128, 256, 512)  # what a free dimension becomes in random samples: the first that works
@@ -17,7 +18,7 @@ FREE_SIZES = (64, 128, 256, 512)  # what a free dimension becomes in random samp
 class Runner(Protocol):
     """A loaded export: from the flat list of inputs to the flat list of outputs, as the model orders them."""
 
-    fixed_batch: bool  # whether it takes one sample at a time
+    batch: int | None  # how many samples it takes at a time; None for any number
 
     def __call__(self, inputs: list[np.ndarray]) -> list[np.ndarray]: ...
 
@@ -32,14 +33,19 @@ class ExportReport:
         max_abs_diff: Largest absolute difference to the Keras model, over all outputs and samples.
         mean_abs_diff: Mean absolute difference.
         relative_diff: Largest difference divided by the largest absolute output, of the worst output.
+        sqnr_db: Ratio of signal (variance) to mean squared difference in dB, of the worst output.
         agreement: Share of equal decisions, from 0 to 1: the arg-maximum of the last axis, or a single
             value in [0, 1] against 0.5; `None` for other outputs.
         bytes: Size on disk.
         latency_ms: Median time of one call with one sample, in milliseconds, on this machine.
-        tolerance: Largest accepted `relative_diff`.
-        passed: Whether `relative_diff` is within `tolerance`.
+        latency_p95_ms: The same that 95 % of the calls stay below.
+        latency_32_ms: Median time of 32 samples, in one call where the file takes as many; `None` if not measured.
+        criterion: What was asked for.
+        passed: Whether it is met.
+        quantize: How the file computes.
         samples: What was compared, in words.
         notes: What the user should know, one sentence each.
+        errors: Of an 8-bit file, if asked for: the error of each operation in 8-bit steps, the largest first.
     """
 
     format: str
@@ -47,29 +53,39 @@ class ExportReport:
     max_abs_diff: float
     mean_abs_diff: float
     relative_diff: float
+    sqnr_db: float
     agreement: float | None
     bytes: int
     latency_ms: float
-    tolerance: float
+    latency_p95_ms: float
+    latency_32_ms: float | None
+    criterion: Criterion
     passed: bool
+    quantize: str = "none"
     samples: str = ""
     notes: tuple[str, ...] = ()
+    errors: tuple[dict[str, Any], ...] = ()
 
-    def complete(self, format: str, path: Path, file: Path, samples: str, notes: list[str]) -> "ExportReport":
+    def complete(
+        self, format: str, path: Path, file: Path, samples: str, notes: list[str], **more: Any
+    ) -> "ExportReport":
         """Returns a copy that knows its file: `path` is its name, `file` where it lies now."""
         files = [file] if file.is_file() else [entry for entry in file.rglob("*") if entry.is_file()]
         size = sum(entry.stat().st_size for entry in files)
         all_notes = (*notes, *self.notes)
-        return replace(self, format=format, path=str(path), bytes=size, samples=samples, notes=all_notes)
+        return replace(self, format=format, path=str(path), bytes=size, samples=samples, notes=all_notes, **more)
 
 
-def sample_batch(model: Any, samples: Any = None, input_range: tuple[float, float] | None = None) -> tuple[Any, str]:
+def sample_batch(
+    model: Any, samples: Any = None, input_range: tuple[float, float] | None = None, what: str = "samples"
+) -> tuple[Any, str]:
     """Returns a batch with the structure of the model's inputs, and what it is in words.
 
     Args:
         model: A `keras.Model`.
         samples: Arrays given by the user, or `None` for random ones.
         input_range: Range of the random ones.
+        what: Name of the argument, for the messages.
 
     Returns:
         The batch (numpy arrays) and a description.
@@ -86,7 +102,7 @@ def sample_batch(model: Any, samples: Any = None, input_range: tuple[float, floa
         batch = keras.tree.map_structure(np.asarray, samples)
         return batch, f"{len(keras.tree.flatten(batch)[0])} given samples"
     if samples is not None:
-        return _given_samples(struct, samples)
+        return _given_samples(struct, samples, what)
     low, high, origin = _random_range(model, input_range)
     rng, size = np.random.default_rng(0), _free_size(model, struct)
     count = 4 if size == FREE_SIZES[0] else 1  # a network that needs more is slow
@@ -127,12 +143,12 @@ def input_structure(model: Any) -> Any:
     return getattr(model, "input", None)
 
 
-def _given_samples(struct: Any, samples: Any) -> tuple[Any, str]:
+def _given_samples(struct: Any, samples: Any, what: str) -> tuple[Any, str]:
     import keras
 
     inputs = keras.tree.flatten(struct)
     if isinstance(struct, dict) and isinstance(samples, dict) and set(struct) != set(samples):
-        raise ValueError(f"samples must have the keys {sorted(struct)}, received {sorted(samples)}.")
+        raise ValueError(f"{what} must have the keys {sorted(struct)}, received {sorted(samples)}.")
     # A plain nested list of numbers is one array for a model with one input.
     is_array = len(inputs) == 1 and not isinstance(samples, dict)
     if is_array and not (isinstance(samples, list | tuple) and len(samples) == 1 and np.ndim(samples[0]) > 1):
@@ -140,12 +156,12 @@ def _given_samples(struct: Any, samples: Any) -> tuple[Any, str]:
     else:
         arrays = [np.asarray(array) for array in keras.tree.flatten(samples)]
     if len(arrays) != len(inputs):
-        raise ValueError(f"The model takes {len(inputs)} inputs, samples hold {len(arrays)} arrays.")
+        raise ValueError(f"The model takes {len(inputs)} inputs, {what} hold {len(arrays)} arrays.")
     for tensor, array in zip(inputs, arrays, strict=True):
         shape = tuple(tensor.shape)
         fits = len(shape) == array.ndim and all(s in (None, a) for s, a in zip(shape[1:], array.shape[1:], strict=True))
         if not fits or not len(array):
-            raise ValueError(f"Input {tensor.name!r} takes arrays of shape {shape}, samples have {array.shape}.")
+            raise ValueError(f"Input {tensor.name!r} takes arrays of shape {shape}, {what} have {array.shape}.")
     lengths = {len(array) for array in arrays}
     if len(lengths) > 1:
         raise ValueError(f"All inputs need the same number of samples, received {sorted(lengths)}.")
@@ -193,23 +209,21 @@ def _random_input(
     return rng.uniform(low, high, size=shape).astype(tensor.dtype)
 
 
-def compare(runner: Runner, expected: list[np.ndarray], inputs: list[np.ndarray], tolerance: float) -> ExportReport:
+def compare(runner: Runner, expected: list[np.ndarray], inputs: list[np.ndarray], criterion: Criterion) -> ExportReport:
     """Runs the file on `inputs` and measures how far it is from the model.
 
     Args:
         runner: The loaded file.
         expected: What the model gives, see `reference`.
         inputs: The flat list of inputs.
-        tolerance: Largest accepted relative difference.
+        criterion: How far it may be.
 
     Returns:
         A report without the facts about the file (`ExportReport.complete` adds them).
     """
-    step = 1 if runner.fixed_batch else CHUNK
-    chunks = [runner([a[i : i + step] for a in inputs]) for i in range(0, len(inputs[0]), step)]
-    if len(chunks[0]) != len(expected):
-        raise ValueError(f"The file has {len(chunks[0])} outputs, the model {len(expected)}.")
-    received = [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
+    received = run(runner, inputs)
+    if len(received) != len(expected):
+        raise ValueError(f"The file has {len(received)} outputs, the model {len(expected)}.")
     expected, received = ([_number(array) for array in arrays] for arrays in (expected, received))
     pairs = list(zip(expected, received, strict=True))
     for index, (ours, theirs) in enumerate(pairs):
@@ -220,22 +234,52 @@ def compare(runner: Runner, expected: list[np.ndarray], inputs: list[np.ndarray]
     diffs = [np.abs(ours.astype("float64") - theirs) for ours, theirs in pairs]
     scales = [max(float(np.abs(ours).max()), 1e-12) for ours in expected]
     relative = max(float(diff.max()) / scale for diff, scale in zip(diffs, scales, strict=True))
+    sqnr = min(_decibels(ours, diff) for ours, diff in zip(expected, diffs, strict=True))
     notes: tuple[str, ...] = ()
     if all(float(np.ptp(ours)) < 1e-6 * scale for ours, scale in zip(expected, scales, strict=True)):
         notes = ("The model's outputs are all equal on these samples, so the comparison says little.",)
+    one = _latencies(runner, [_cycled(array, runner.batch or 1) for array in inputs])
+    many = _latencies(runner, [_cycled(array, 32) for array in inputs]) if runner.batch is None else None
     return ExportReport(
         format="",
         path="",
         max_abs_diff=max(float(diff.max()) for diff in diffs),
         mean_abs_diff=float(np.concatenate([diff.ravel() for diff in diffs]).mean()),
         relative_diff=relative,
+        sqnr_db=sqnr,
         agreement=_agreement(pairs),
         bytes=0,
-        latency_ms=_latency(runner, [array[:1] for array in inputs]),
-        tolerance=tolerance,
-        passed=relative <= tolerance,
+        latency_ms=float(np.median(one)),
+        latency_p95_ms=float(np.quantile(one, 0.95)),
+        latency_32_ms=None if many is None else float(np.median(many)),
+        criterion=criterion,
+        passed=criterion.passes(relative, sqnr),
         notes=notes,
     )
+
+
+def run(runner: Runner, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    """Returns the outputs for all samples, as many at once as the file takes."""
+    step, count, parts = runner.batch or CHUNK, len(inputs[0]), []
+    for start in range(0, count, step):
+        piece = [array[start : start + step] for array in inputs]
+        if runner.batch is not None:  # the last piece may be short
+            piece = [_cycled(array, step) for array in piece]
+        parts.append(runner(piece))
+    return [np.concatenate(part)[:count] for part in zip(*parts, strict=True)]
+
+
+def _cycled(array: np.ndarray, count: int) -> np.ndarray:
+    """Returns that many samples, from the start again where there are fewer."""
+    return array[np.arange(count) % len(array)]
+
+
+def _decibels(expected: np.ndarray, diff: np.ndarray) -> float:
+    """Returns the ratio of the signal's variance to the mean squared difference in dB, at most 200."""
+    signal, noise = float(np.var(expected.astype("float64"))), float(np.mean(np.square(diff)))
+    if noise == 0:
+        return 200.0
+    return float(np.clip(10 * np.log10(max(signal, 1e-300) / noise), -200, 200))
 
 
 def _number(array: np.ndarray) -> np.ndarray:
@@ -279,12 +323,12 @@ def _agreement(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float | None:
     return float(np.concatenate([vote.ravel() for vote in votes]).mean()) if votes else None
 
 
-def _latency(runner: Runner, inputs: list[np.ndarray], budget: float = 1.0) -> float:
-    """Median of up to 30 calls, fewer where a call is slow; the first call warms up."""
+def _latencies(runner: Runner, inputs: list[np.ndarray], budget: float = 0.7) -> list[float]:
+    """Returns the milliseconds of up to 30 calls, fewer where a call is slow; a first call warms up."""
     runner(inputs)
     times: list[float] = []
-    while len(times) < 3 or (len(times) < 30 and sum(times) < budget):
+    while len(times) < 3 or (len(times) < 30 and sum(times) < 1000 * budget):
         start = time.perf_counter()
         runner(inputs)
-        times.append(time.perf_counter() - start)
-    return 1000 * float(np.median(times))
+        times.append(1000 * (time.perf_counter() - start))
+    return times

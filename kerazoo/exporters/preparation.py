@@ -131,3 +131,43 @@ def input_names(specs: Any) -> list[str]:
     import keras
 
     return [spec.name for spec in keras.tree.flatten(specs)]
+
+
+def with_batch(specs: Any, batch: int) -> Any:
+    """Returns the inputs with a fixed number of samples."""
+    import keras
+
+    return keras.tree.map_structure(
+        lambda spec: keras.InputSpec(shape=(batch, *spec.shape[1:]), dtype=spec.dtype, name=spec.name), specs
+    )
+
+
+def unrolled_clone(model: Any) -> Any:
+    """Returns the model with every recurrent layer written out step by step: a loop cannot be computed in 8 bits.
+
+    Raises:
+        ValueError: If a layer cannot be written out.
+    """
+    import keras
+
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.ConvLSTM1D | keras.layers.ConvLSTM2D | keras.layers.ConvLSTM3D):
+            raise ValueError(f"Layer {layer.name!r} has a loop that cannot be unrolled, which 8-bit arithmetic needs.")
+    if any(None in tensor.shape[1:] for tensor in model.inputs):
+        raise ValueError(f"{model.name!r} is recurrent: for 8-bit arithmetic, build it with a fixed length.")
+
+    def unrolled(layer: Any) -> Any:
+        return type(layer).from_config(_unrolled(layer.get_config()))
+
+    clone = keras.models.clone_model(model, clone_function=unrolled)
+    clone.set_weights(model.get_weights())
+    return clone
+
+
+def _unrolled(config: Any) -> Any:
+    """Sets `unroll` in the configuration of a layer and of those it wraps."""
+    if isinstance(config, dict):
+        return {key: True if key == "unroll" else _unrolled(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_unrolled(value) for value in config)
+    return config

@@ -5,13 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.exporters.plan import Converted, Plan
+
 PACKAGES: tuple[str, ...] = ()
 
 
-def convert(model: Any, specs: Any, path: Path) -> list[str]:
+def convert(model: Any, specs: Any, path: Path, plan: Plan) -> Converted:
     """Writes `model` to the folder `path` with one signature, `serving_default`."""
     model.export(str(path), format="tf_saved_model", input_signature=[specs], verbose=False)
-    return []
+    return Converted([])
 
 
 def load(path: Path, names: list[str]) -> "SavedModelRunner":
@@ -22,8 +24,6 @@ def load(path: Path, names: list[str]) -> "SavedModelRunner":
 class SavedModelRunner:
     """Calls the signature `serving_default`, whose arguments have the names of the model's inputs."""
 
-    fixed_batch = False
-
     def __init__(self, path: Path, names: list[str]):
         import tensorflow as tf
 
@@ -31,6 +31,7 @@ class SavedModelRunner:
         self._function = self._loaded.signatures["serving_default"]
         signature = self._function.structured_input_signature[1]
         self._inputs = [signature[name] for name in names]
+        self.batch = self._inputs[0].shape[0]
 
     def __call__(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
         import tensorflow as tf

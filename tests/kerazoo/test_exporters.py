@@ -163,7 +163,7 @@ def test_file_agrees_with_model(builder, format, tmp_path):
     path = tmp_path / f"model{suffix(format)}"
     report = export(model, path, format)
     assert report.passed
-    assert report.relative_diff <= report.tolerance == 1e-4
+    assert report.relative_diff <= report.criterion.relative == 1e-4
     assert report.agreement in (1.0, None)
     assert 0 <= report.mean_abs_diff <= report.max_abs_diff < 1e-3
     assert report.latency_ms > 0
@@ -341,7 +341,7 @@ def test_tampered_file_fails_the_comparison(format, tmp_path):
     tamper(format, path, model)
     report = check_export(model, path, format)
     assert not report.passed
-    assert report.relative_diff > report.tolerance
+    assert report.relative_diff > report.criterion.relative
 
 
 def tamper(format, path, model):

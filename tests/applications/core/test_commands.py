@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -296,3 +297,50 @@ def test_help_and_version(kerazoo, words):
 def test_every_verb_explains_itself(kerazoo, verb):
     with pytest.raises(SystemExit, match="0"):
         kerazoo(verb, "--help")
+
+
+def test_export_in_8_bits_with_samples_of_the_run(digits_run, kerazoo, tmp_path):
+    answer = kerazoo(
+        "export", digits_run, "--format", "litert", "--quantize", "int8", "--list-errors", "-o", tmp_path / "m.tflite"
+    )
+    assert answer.status == 0, answer.err
+    assert "steps of 8 bits" in answer.out
+    report = json.loads((tmp_path / "m.tflite.json").read_text())
+    assert report["quantize"] == "int8"
+    assert report["sqnr_db"] > 20
+    assert report["samples"] == "64 given samples"
+    assert (tmp_path / "labels.txt").is_file()
+
+
+def test_export_of_a_keras_file(kerazoo, tmp_path):
+    import keras
+
+    inputs = keras.Input((4,), name="features")
+    keras.Model(inputs, keras.layers.Dense(3)(inputs)).save(tmp_path / "own.keras")
+    answer = kerazoo("export", tmp_path / "own.keras", "--format", "litert", "--batch", "2")
+    assert answer.status == 0, answer.err
+    assert (tmp_path / "own.tflite").is_file()
+    words = ["export", tmp_path / "own.keras", "--format", "litert", "--quantize", "int8"]
+    assert "--calibrate FILE.npy" in kerazoo(*words).err
+    np.save(tmp_path / "samples.npy", np.random.default_rng(0).uniform(-1, 1, (64, 4)))
+    answer = kerazoo(*words, "--calibrate", tmp_path / "samples.npy")
+    assert answer.status == 0, answer.err
+    assert (tmp_path / "own_int8.tflite").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--format", "litert", "--quantize", "int9"], "Unknown quantisation 'int9'.*int8"),
+        (["--format", "onnx", "--quantize", "float16"], "is for LiteRT files"),
+        (["--format", "litert", "--batch", "many"], "--batch: expected dynamic or a number"),
+        (["--format", "litert", "--calibrate", "nowhere.npy"], "there is no file 'nowhere.npy'"),
+        (["--format", "litert", "--keep-float", "predictions"], "keep_float is for quantize='int8'"),
+        (["--format", "litert", "--quantize", "int8", "--keep-float", "middle"], "'middle' is no layer"),
+    ],
+)
+def test_exports_that_make_no_sense(words, sentence, digits_run, kerazoo, tmp_path):
+    answer = kerazoo("export", digits_run, *words, "-o", tmp_path / ("m.onnx" if "onnx" in words else "m.tflite"))
+    assert answer.status == 2
+    assert re.search(sentence, answer.err), answer.err
+    assert not list(tmp_path.iterdir())
