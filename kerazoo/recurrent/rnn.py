@@ -44,9 +44,19 @@ class RecurrentOptions(TypedDict, total=False):
     name: str
 
 
-def _check_together(name: str, sizes: checks.Shape, num_classes: int, options: dict[str, Any]) -> None:
+def _check_together(
+    name: str,
+    sizes: checks.Shape,
+    num_classes: int,
+    *,
+    mode: str,
+    vocab_size: int | None,
+    bidirectional: bool,
+    stateful: bool,
+    batch_size: int | None,
+    mask_value: float | None,
+) -> None:
     """Refuses what cannot work together."""
-    mode, vocab_size = options["mode"], options["vocab_size"]
     condition = mode == "one_to_many"
     vector = condition or vocab_size is not None
     if len(sizes) != (1 if vector else 2):
@@ -64,11 +74,11 @@ def _check_together(name: str, sizes: checks.Shape, num_classes: int, options: d
                 "vocab_size must equal num_classes with mode='one_to_many', where the outputs are fed in again. "
                 f"Received: vocab_size={vocab_size!r}, num_classes={num_classes!r}"
             )
-        if options["bidirectional"] or options["stateful"]:
+        if bidirectional or stateful:
             raise ValueError("mode='one_to_many' cannot be bidirectional or stateful: its first state is the condition")
-    if options["mask_value"] is not None and vector:
+    if mask_value is not None and vector:
         raise ValueError("mask_value is for features; with vocab_size token 0 is the padding")
-    if options["stateful"] and options["batch_size"] is None:
+    if stateful and batch_size is None:
         raise ValueError("stateful=True needs batch_size, since every row of the batch has a state of its own")
 
 
@@ -132,7 +142,17 @@ def _recurrent(
     checks.activation("classifier_activation", classifier_activation)
     dropout_rate = checks.fraction("dropout_rate", dropout_rate)
     sizes = checks.shape(input_shape, ranks=(1, 2))
-    _check_together(name, sizes, num_classes, locals())
+    _check_together(
+        name,
+        sizes,
+        num_classes,
+        mode=mode,
+        vocab_size=vocab_size,
+        bidirectional=bidirectional,
+        stateful=stateful,
+        batch_size=batch_size,
+        mask_value=mask_value,
+    )
 
     def drop(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         return layers.Dropout(dropout_rate, name=name)(x) if dropout_rate else x
