@@ -41,13 +41,14 @@ class Sample:
     Attributes:
         inputs: One tensor, or one per name for a model with several inputs.
         targets: One tensor, one per name, or `None` for a model that learns from its inputs alone.
-        loss: The loss to compile with; `None` for a model that computes its own.
+        loss: The loss to compile with, by name or as Keras's configuration of it; `None` for a model that computes its
+            own.
         batch_size: Samples in the batch.
     """
 
     inputs: Tensor | Mapping[str, Tensor]
     targets: Tensor | Mapping[str, Tensor] | None = None
-    loss: str | None = "sparse_categorical_crossentropy"
+    loss: str | Mapping[str, Any] | None = "sparse_categorical_crossentropy"
     batch_size: int = 4
 
 

@@ -2,7 +2,7 @@
 
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
-from kerazoo.layers.activations import heaviside, quantizer, scaled_tanh
+from kerazoo.layers.activations import gelu_tanh, heaviside, quantizer, quick_gelu, scaled_tanh
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
 from kerazoo.layers.local_response import LocalResponseNormalization
@@ -21,8 +21,10 @@ __all__ = [
     "PartialConv2D",
     "PositionEmbedding",
     "SinusoidalPositions",
+    "gelu_tanh",
     "heaviside",
     "quantizer",
+    "quick_gelu",
     "scaled_tanh",
     "sinusoids",
 ]

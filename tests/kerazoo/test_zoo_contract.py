@@ -151,6 +151,8 @@ BAD: list[tuple[str, Any]] = [
     ("target_vocab_size", 2.5),
     ("embedding_dim", 0),
     ("max_length", 0),
+    ("length", 0),
+    ("length", 2000),
     ("num_layers", 0),
     ("num_heads", 0),
     ("hidden_dim", 0),
