@@ -3,15 +3,18 @@
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
 from kerazoo.layers.activations import gelu_tanh, heaviside, quantizer, quick_gelu, scaled_tanh
+from kerazoo.layers.bias import Bias
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
 from kerazoo.layers.local_response import LocalResponseNormalization
 from kerazoo.layers.padding_mask import PaddingMask
 from kerazoo.layers.partial_conv import PartialConv2D
 from kerazoo.layers.position import PositionEmbedding, SinusoidalPositions, sinusoids
+from kerazoo.layers.take_token import TakeToken
 from kerazoo.layers.unpooling import MaxPoolWithSwitches2D, MaxUnpool2D
 
 __all__ = [
+    "Bias",
     "EuclideanRBF",
     "GaussianRBF",
     "LocalResponseNormalization",
@@ -21,6 +24,7 @@ __all__ = [
     "PartialConv2D",
     "PositionEmbedding",
     "SinusoidalPositions",
+    "TakeToken",
     "gelu_tanh",
     "heaviside",
     "quantizer",

@@ -13,7 +13,7 @@ from kerazoo.weights.huggingface.rules import Layout, Rule, attention, dense, no
 def _rules(model: keras.Model) -> Iterator[Rule]:
     layers = {layer.name: layer for layer in model.layers}
     yield same(layers["token_embedding"].embeddings, "embeddings.word_embeddings.weight")
-    yield same(layers["position_embedding"].embeddings, "embeddings.position_embeddings.weight")
+    yield same(layers["positions"].embeddings, "embeddings.position_embeddings.weight")
     yield same(layers["segment_embedding"].embeddings, "embeddings.token_type_embeddings.weight")
     yield from norm(layers["embedding_norm"], "embeddings.LayerNorm")
     for index in count():
