@@ -29,6 +29,7 @@ _PUBLIC = {
     "load_weights": "kerazoo.weights",
     "load_model": "kerazoo.files",
     "export": "kerazoo.exporters",
+    "generate": "kerazoo.generation",
 }
 _MODULES = (
     "blocks",

@@ -3,6 +3,7 @@
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
 from kerazoo.layers.activations import gelu_tanh, heaviside, quantizer, quick_gelu, scaled_tanh
+from kerazoo.layers.cached_attention import CachedAttention, KeysAndValues
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
 from kerazoo.layers.local_response import LocalResponseNormalization
@@ -12,8 +13,10 @@ from kerazoo.layers.position import PositionEmbedding, SinusoidalPositions, sinu
 from kerazoo.layers.unpooling import MaxPoolWithSwitches2D, MaxUnpool2D
 
 __all__ = [
+    "CachedAttention",
     "EuclideanRBF",
     "GaussianRBF",
+    "KeysAndValues",
     "LocalResponseNormalization",
     "MaxPoolWithSwitches2D",
     "MaxUnpool2D",
