@@ -72,7 +72,8 @@ class ModelCard:
         input_range: Values the input is expected to have when `include_preprocessing=False`.
         params: All weights of the default model, batch-norm statistics included.
         trainable_params: The trainable ones.
-        flops: Two times the multiply-accumulates of one sample at the default size.
+        flops: Two times the multiply-accumulates of one sample at the default size; sequences of open length have the
+            builder's `max_length`, or 32 steps.
         params_source: Where the figure to be matched comes from.
         min_size: Smallest height and width; `None` where the input is no image.
         size_multiple: Height and width must be a multiple of this when they are left open (`None`).

@@ -99,8 +99,8 @@ def weightless() -> Iterator[None]:
 
 
 def full_sizes(model: keras.Model, name: str) -> list[tuple[int, ...]]:
-    """Returns the shapes of a model's inputs, sequences of open length as long as they may be."""
-    longest = kerazoo.catalog.builder_parameters(name).get("max_length")
+    """Returns the shapes of a model's inputs, sequences of open length as long as they may be, or of 32 steps."""
+    longest = kerazoo.catalog.builder_parameters(name).get("max_length", 32)
     return [tuple(longest if size is None else size for size in tensor.shape[1:]) for tensor in model.inputs]
 
 
