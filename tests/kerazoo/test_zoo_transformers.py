@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import huggingface
 import keras
 import numpy as np
 import pytest
+import transformer_rules
 import zoo
 
 import kerazoo
@@ -187,3 +189,194 @@ def test_bert_pretrains() -> None:
     found = model.evaluate(*data, verbose=0, return_dict=True)
     assert found["mlm_token_accuracy"] > 0.95, found
     assert found["nsp_accuracy"] == 1, found
+
+
+# --- the Transformer
+
+
+def _transformer(**options: Any) -> keras.Model:
+    return _strong(zoo.fresh("transformer_small", max_length=100, **options))
+
+
+def _pair(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A source with padding and a target."""
+    random = np.random.default_rng(seed)
+    source, target = random.integers(1, 11, (3, 7)), random.integers(1, 11, (3, 9))
+    source[1, 5:] = source[2, 2:] = 0
+    return source, target
+
+
+def _logits(model: keras.Model, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    return zoo.value(model({"source_ids": source, "target_ids": target}))
+
+
+def test_the_target_sees_no_future_and_the_whole_source() -> None:
+    model, (source, target) = _transformer(), _pair()
+    plain, changed = _logits(model, source, target), target.copy()
+    changed[:, 4] = changed[:, 4] % 10 + 1
+    moved = np.abs(_logits(model, source, changed) - plain).max(-1)
+    assert np.all(moved[:, :4] == 0)
+    assert np.all(moved[:, 4:] > 1e-4)
+    source[:, 1] = source[:, 1] % 10 + 1
+    assert np.all(np.abs(_logits(model, source, target) - plain).max(-1) > 1e-5)
+
+
+def test_the_source_is_read_without_its_padding() -> None:
+    model, (source, target) = _transformer(), _pair()
+    padded = _logits(model, source, target)
+    for row in range(3):
+        alone = _logits(model, source[row : row + 1, : np.count_nonzero(source[row])], target[row : row + 1])
+        np.testing.assert_allclose(padded[row : row + 1], alone, atol=1e-5)
+    np.testing.assert_allclose(_logits(model, source, target[:, :4]), padded[:, :4], atol=1e-5)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_tables(tied: bool) -> None:
+    model = zoo.fresh("transformer_small", tie_embeddings=tied)
+    paths = [weight.path for weight in model.weights if 11 in tuple(weight.shape)]
+    separate = ["source_embedding/embeddings", "target_embedding/embeddings", "logits/kernel", "logits/bias"]
+    assert sorted(paths) == (["token_embedding/embeddings"] if tied else sorted(separate))
+
+
+def test_two_vocabularies_cannot_be_tied() -> None:
+    with pytest.raises(ValueError, match="tie_embeddings=True needs one vocabulary for both"):
+        zoo.fresh("transformer_small", source_vocab_size=12)
+    model = zoo.fresh("transformer_small", source_vocab_size=12, tie_embeddings=False)
+    assert model.output_shape == (None, None, 11)
+
+
+def test_a_too_long_text_is_refused() -> None:
+    model = zoo.fresh("transformer_small")
+    with pytest.raises(ValueError, match="at most max_length=8 tokens"):
+        model({"source_ids": np.ones((1, 9), int), "target_ids": np.ones((1, 3), int)})
+
+
+def test_initial_weights_of_the_paper() -> None:
+    """Tables N(0, d^-0.5), so that scaled tokens have unit spread; matrices uniform as Glorot's for d x d and d x m."""
+    model = kerazoo.transformer_small(500, 500, hidden_dim=64, mlp_dim=128, num_layers=1)
+    assert np.std(model.get_layer("token_embedding").get_weights()[0]) * 8 == pytest.approx(1, abs=0.03)
+    for name in ("encoder1_attention", "decoder1_attention", "decoder1_cross_attention"):
+        kernels = model.get_layer(name).get_weights()
+        assert len(kernels) == 4, "no biases"
+        assert len({kernel.ravel()[0] for kernel in kernels}) == 4
+        assert all(np.abs(kernel).max() == pytest.approx((6 / 128) ** 0.5, rel=0.02) for kernel in kernels)
+    kernel = model.get_layer("encoder1_mlp_fc1").get_weights()[0]
+    assert np.abs(kernel).max() == pytest.approx((6 / (64 + 128)) ** 0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("options", [{}, {"tie_embeddings": False, "use_bias": True, "final_norm": True}], ids=str)
+def test_kept_keys_and_values_give_the_full_forward_pass(options: dict[str, Any]) -> None:
+    """Token by token, over the edge where the room for keys and values doubles (64 slots)."""
+    from kerazoo.transformers.translation import stepper
+
+    model, (source, _) = _transformer(**options), _pair()
+    target = np.random.default_rng(1).integers(1, 11, (3, 70))
+    full = _logits(model, source, target)
+    asked = stepper(model, start_id=4)
+    target[:, 0] = 4
+    full = _logits(model, source, target)
+    logits, state = asked.start(source)
+    assert asked.vocab_size == 11
+    assert asked.max_new_tokens is not None
+    assert asked.max_new_tokens(source) == 99
+    for place in range(70):
+        assert np.abs(zoo.value(logits) - full[:, place]).max() < 1e-5, place
+        if place < 69:
+            logits, state = asked.step(target[:, place + 1], state)
+    assert np.abs(full).max() > 0.1
+
+
+def test_greedy_and_beam_search_with_a_transformer() -> None:
+    """Greedy is what asking the whole model again and again gives; a beam of one is greedy."""
+    from kerazoo.generation import beam_search, greedy
+    from kerazoo.transformers.translation import stepper
+
+    model, (source, _) = _transformer(), _pair()
+    target = np.full((3, 1), 4)
+    for _ in range(6):
+        target = np.concatenate([target, _logits(model, source, target)[:, -1:].argmax(-1)], axis=1)
+    asked = stepper(model, start_id=4)
+    assert np.array_equal(greedy(asked, source, max_new_tokens=6), target[:, 1:])
+    one, _ = beam_search(asked, source, beam_size=1, max_new_tokens=6)
+    assert np.array_equal(one[:, 0], target[:, 1:])
+    four, worth = beam_search(asked, source, beam_size=4, max_new_tokens=6)
+    assert four.shape == (3, 4, 6)
+    log_p = _logits(model, source, np.concatenate([np.full((3, 1), 4), four[:, 0, :-1]], axis=1))
+    log_p = log_p - np.log(np.exp(log_p).sum(-1, keepdims=True))
+    score = np.take_along_axis(log_p, four[:, 0, :, None], -1).sum((1, 2)) / (11 / 6) ** 0.6
+    np.testing.assert_allclose(worth[:, 0], score, atol=1e-4)
+
+
+def test_writing_needs_a_transformer() -> None:
+    from kerazoo.transformers.translation import stepper
+
+    for name in ("gpt2", "bert_tiny", "mlp"):
+        with pytest.raises(ValueError, match=f"encoder and decoder is needed. Received: '{name}'"):
+            stepper(zoo.fresh(name), start_id=1)
+
+
+def test_attention_weights() -> None:
+    """They sum to one, skip the padding, and are those the model computes with."""
+    from kerazoo.transformers.translation import attention_weights
+
+    model, (source, target) = _transformer(), _pair()
+    found = attention_weights(model, source, target)
+    assert list(found) == ["decoder1_cross_attention", "decoder2_cross_attention"]
+    for weights in found.values():
+        assert weights.shape == (3, 2, 9, 7)
+        np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
+        assert not np.any(weights[np.broadcast_to(source[:, None, None] == 0, weights.shape)])
+        assert np.ptp(weights[0]) > 0.05
+    layer = model.get_layer("decoder1_cross_attention")
+    memory = keras.Model(model.input, [model.get_layer(f"{name}").output for name in ("encoder2_out", layer.name)])
+    values, output = (zoo.value(part) for part in memory({"source_ids": source, "target_ids": target}))
+    mixed = np.einsum("bhts,bshf->bthf", found[layer.name], zoo.value(layer.value_dense(values)))
+    np.testing.assert_allclose(zoo.value(layer.output_dense(mixed)), output, atol=1e-5)
+
+
+@pytest.mark.parametrize(("hidden_dim", "peak"), [(512, 6.98771e-4), (1024, 4.94106e-4)])
+def test_learning_rate_of_the_paper(hidden_dim: int, peak: float) -> None:
+    """Highest at step 4000: d^-0.5 4000^-0.5."""
+    from kerazoo.transformers.schedule import TransformerSchedule
+
+    rate = TransformerSchedule(hidden_dim)
+    rates = np.array([float(rate(step - 1)) for step in (1, 2000, 4000, 4001, 16000)])
+    assert rates[2] == pytest.approx(peak, rel=1e-5)
+    np.testing.assert_allclose(rates[[0, 1, 4]] / rates[2], [1 / 4000, 1 / 2, 1 / 2], rtol=1e-4)
+    assert rates[3] < rates[2]
+    optimizer = keras.optimizers.Adam(TransformerSchedule(hidden_dim, 10, scale=2.0))
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert float(again.learning_rate) == pytest.approx(2 * hidden_dim**-0.5 * 10**-1.5)
+
+
+def test_a_transformer_learns_to_copy_backwards() -> None:
+    model = kerazoo.transformer_small(12, 12, max_length=8, hidden_dim=32, mlp_dim=64, dropout_rate=0.0)
+    random = np.random.default_rng(0)
+    source = random.integers(2, 12, (2048, 5))
+    target = np.concatenate([np.ones((2048, 1), int), source[:, ::-1]], axis=1)
+    loss, hits = kerazoo.losses.SequenceCrossentropy(label_smoothing=0.1), kerazoo.metrics.TokenAccuracy()
+    model.compile(keras.optimizers.Adam(5e-3), loss, metrics=[hits], jit_compile=False)
+    data = {"source_ids": source, "target_ids": target[:, :-1]}, target[:, 1:]
+    model.fit(*data, epochs=12, batch_size=64, verbose=0)
+    assert model.evaluate(*data, verbose=0, return_dict=True)["token_accuracy"] > 0.97
+
+
+@pytest.mark.parametrize("part", ["large", "small"])
+@pytest.mark.parametrize("name", transformer_rules.OPTIONS)
+def test_recorded_logits_of_other_transformers(name: str, part: str) -> None:
+    """FSMT of Hugging Face (fairseq's translator) and torch.nn.Transformer, with the same drawn weights."""
+    model = transformer_rules.filled(name, {"large": huggingface.LARGE, "small": huggingface.SMALL}[part])
+    expected = {"logits": transformer_rules.recorded(name)[part]}
+    inputs = transformer_rules.inputs(name)
+    assert huggingface.difference(model(inputs), expected) < 1e-5
+    norms = [layer.name for layer in model.layers if isinstance(layer, keras.layers.LayerNormalization)]
+    wrong = {
+        "epsilon": {key: {"epsilon": 1e-4} for key in norms},
+        "mask": {"mask": {"pad_id": 18}},
+        "offset": {"target_positions": {"offset": 5}},
+        "layout": {"source_positions": {"layout": {"fsmt": "interleaved", "torch": "halves"}[name]}},
+        "activation": {"decoder1_mlp_act": {"activation": "gelu"}},
+    }
+    for what, change in wrong.items():
+        if part == "large":
+            assert huggingface.difference(zoo.mutated(model, change)(inputs), expected) > 1e-5, what

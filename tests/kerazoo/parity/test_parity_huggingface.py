@@ -11,6 +11,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 import huggingface  # noqa: E402
+import transformer_rules  # noqa: E402
 
 
 def _names() -> list[str]:
@@ -40,3 +41,16 @@ def test_same_outputs_from_their_file(name: str, deviation: float, tmp_path: Pat
     if is_recorded:
         part = "large" if deviation == huggingface.LARGE else "small"
         assert huggingface.difference(huggingface.recorded(name, part), live) < 1e-5
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("deviation", [huggingface.LARGE, huggingface.SMALL])
+@pytest.mark.parametrize("name", transformer_rules.OPTIONS)
+def test_same_logits_as_other_transformers(name: str, deviation: float) -> None:
+    from translators import logits
+
+    live = logits(name, deviation)
+    found = transformer_rules.filled(name, deviation)(transformer_rules.inputs(name))
+    assert huggingface.difference(found, {"logits": live}) < 1e-5
+    part = "large" if deviation == huggingface.LARGE else "small"
+    assert huggingface.difference(live, {"logits": transformer_rules.recorded(name)[part]}) < 1e-5
