@@ -2,9 +2,9 @@
 
 usage: python -m benchmarks.exports [MODEL ...] [--again]
 
-Each model is exported in a process of its own, with the small configuration of its card, perturbed random weights and random
-samples. The results go to `benchmarks/results/exports.json` after each model, and those that are there already are not
-measured again (`--again` does it all the same). The documentation shows them as a table.
+Each model is exported in a process of its own, with the small configuration of its card, perturbed random weights and
+random samples. The results go to `benchmarks/results/exports.json` after each model, and those that are there are
+not measured again (`--again` does it anyway). The documentation shows them as a table.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ import keras  # noqa: F401  first, so that the hook of kerazoo runs before any o
 
 from kerazoo.layers.activations import gelu_tanh, heaviside, quantizer, quick_gelu, scaled_tanh
 from kerazoo.layers.attentive_rnn import AttentiveRNN
+from kerazoo.layers.bias import Bias
+from kerazoo.layers.cached_attention import CachedAttention, KeysAndValues
 from kerazoo.layers.corruption import Corruption
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
@@ -17,15 +19,19 @@ from kerazoo.layers.position import PositionEmbedding, SinusoidalPositions, sinu
 from kerazoo.layers.reverse_tokens import ReverseTokens
 from kerazoo.layers.reversible_dense import ReversibleDense
 from kerazoo.layers.sparsity import SparsityPenalty
+from kerazoo.layers.take_token import TakeToken
 from kerazoo.layers.unpooling import MaxPoolWithSwitches2D, MaxUnpool2D
 from kerazoo.layers.weight_norm import WeightNormConv1D
 
 __all__ = [
     "AttentiveRNN",
+    "Bias",
+    "CachedAttention",
     "Corruption",
     "EuclideanRBF",
     "GaussianRBF",
     "GaussianSampling",
+    "KeysAndValues",
     "LastStep",
     "LocalResponseNormalization",
     "MaxPoolWithSwitches2D",
@@ -38,6 +44,7 @@ __all__ = [
     "ReversibleDense",
     "SinusoidalPositions",
     "SparsityPenalty",
+    "TakeToken",
     "WeightNormConv1D",
     "gelu_tanh",
     "heaviside",

@@ -186,6 +186,14 @@ BAD: list[tuple[str, Any]] = [
     ("code_activation", "sofmax"),
     ("decoder_activation", "rellu"),
     ("num_labels", 0),
+    ("head", "question_answering"),
+    ("gelu_approximate", "yes"),
+    ("tie_embeddings", 1),
+    ("use_bias", "no"),
+    ("final_norm", None),
+    ("positions", "learnt"),
+    ("position_offset", -1),
+    ("epsilon", 0),
 ]
 
 
