@@ -20,6 +20,7 @@ from kerazoo.blocks.inverted import (
     round_channels,
     squeeze_excite,
 )
+from kerazoo.blocks.patches import check_patches, patch_embedding
 from kerazoo.blocks.residual import add_relu, basic_residual, projection_shortcut
 from kerazoo.blocks.stack import HE_NORMAL_FAN_IN, conv_stack
 from kerazoo.blocks.transformer import Transformer
@@ -34,6 +35,7 @@ __all__ = [
     "batch_norm",
     "bilinear_upsampling",
     "ceil_max_pool",
+    "check_patches",
     "classification_head",
     "conv_act",
     "conv_norm_act",
@@ -49,6 +51,7 @@ __all__ = [
     "norm_act",
     "norm_act_conv",
     "own_initializer",
+    "patch_embedding",
     "preprocess",
     "projection_shortcut",
     "round_channels",

@@ -7,6 +7,7 @@ from kerazoo.layers.bias import Bias
 from kerazoo.layers.cached_attention import CachedAttention, KeysAndValues
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
+from kerazoo.layers.grid_positions import ClassToken, GridPositions, resize_positions
 from kerazoo.layers.last_step import LastStep
 from kerazoo.layers.local_response import LocalResponseNormalization
 from kerazoo.layers.padding_mask import PaddingMask
@@ -19,8 +20,10 @@ from kerazoo.layers.weight_norm import WeightNormConv1D
 __all__ = [
     "Bias",
     "CachedAttention",
+    "ClassToken",
     "EuclideanRBF",
     "GaussianRBF",
+    "GridPositions",
     "KeysAndValues",
     "LastStep",
     "LocalResponseNormalization",
@@ -36,6 +39,7 @@ __all__ = [
     "heaviside",
     "quantizer",
     "quick_gelu",
+    "resize_positions",
     "scaled_tanh",
     "sinusoids",
 ]

@@ -81,6 +81,46 @@ def _gpt(name: str, summary: str, params: int, flops: int, source: str, **option
     )
 
 
+def _vit(size: str, params: int, flops: int) -> ModelCard:
+    letter = {"tiny": "Ti", "small": "S", "base": "B"}[size]
+    return ModelCard(
+        name=f"vit_{size}_16",
+        family="vit",
+        kind="image_classifier",
+        task="image-classification",
+        module="kerazoo.transformers.vit",
+        title="An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale",
+        authors="A. Dosovitskiy, L. Beyer, A. Kolesnikov, D. Weissenborn, X. Zhai, T. Unterthiner and others",
+        year=2020,
+        paper_url="https://arxiv.org/abs/2010.11929",
+        summary=f"A Transformer on the patches of an image; size {letter}/16.",
+        input_shape=(224, 224, 3),
+        num_outputs=1000,
+        input_range="[-1, 1]",
+        params=params,
+        trainable_params=params,
+        flops=flops,
+        params_source="transformers 5.23, ViTForImageClassification",
+        min_size=16,
+        size_multiple=16,
+        custom_objects=True,
+        test_config={
+            **{"input_shape": (32, 32, 3), "num_classes": 5},
+            **{"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 16},
+        },
+        overfit={"options": {"patch_size": 4, "num_heads": 2, "hidden_dim": 32, "mlp_dim": 64}},
+        sample=Sample(inputs=Tensor((32, 32, 3), low=-1.0), targets=Tensor((), "int32", 0, 5)),
+        deviations=(
+            "The head has a dropout like every classifier here.",
+            "The biases of the perceptrons start from zero, not from N(0, 1e-6).",
+        ),
+        unlike_default=(
+            'Hugging Face has layer-norm epsilon 1e-12: variant="hf".',
+            """The authors' JAX code has GELU in its form with tanh: variant="jax".""",
+        ),
+    )
+
+
 _DROPOUT = "Dropout as in Hugging Face's configuration; the paper does not say, the released code has none."
 _LABEL = "The paper's own label of its size, {}, is wrong."
 
@@ -157,4 +197,7 @@ CARDS = (
         deviations=(_DROPOUT,),
         unlike_default=(_LABEL.format("1542M"),),
     ),
+    _vit("tiny", 5_717_416, 2_507_366_400),
+    _vit("small", 22_050_664, 9_197_764_608),
+    _vit("base", 86_567_656, 35_127_656_448),
 )
