@@ -124,6 +124,40 @@ def _vit(size: str, params: int, flops: int) -> ModelCard:
 _DROPOUT = "Dropout as in Hugging Face's configuration; the paper does not say, the released code has none."
 _LABEL = "The paper's own label of its size, {}, is wrong."
 
+
+_CLIP_SOURCE = "transformers 5.23, CLIPModel, and the authors' code"
+
+
+def _clip(name: str, summary: str, size: int, params: int, flops: int, source: str = _CLIP_SOURCE) -> ModelCard:
+    image = {"image_shape": (16, 16, 3), "patch_size": 8, "image_layers": 1, "image_heads": 2, "image_dim": 8}
+    text = {"max_length": 6, "vocab_size": 11, "num_layers": 1, "num_heads": 2, "hidden_dim": 8, "embedding_dim": 6}
+    return ModelCard(
+        name=name,
+        family="clip",
+        kind="multi_input",
+        task="image-text-matching",
+        module="kerazoo.transformers.clip",
+        title="Learning Transferable Visual Models From Natural Language Supervision",
+        authors="A. Radford, J. W. Kim, C. Hallacy, A. Ramesh, G. Goh, S. Agarwal, G. Sastry, A. Askell and others",
+        year=2021,
+        paper_url="https://arxiv.org/abs/2103.00020",
+        summary=summary,
+        input_shape=(size, size, 3),
+        num_outputs=1,
+        input_range="about zero mean and unit spread per channel",
+        params=params,
+        trainable_params=params,
+        flops=flops,
+        params_source=source,
+        custom_objects=True,
+        test_config={**image, **text},
+        sample=Sample(
+            inputs={"images": Tensor((16, 16, 3), low=-1.0), "token_ids": Tensor((6,), "int32", 0, 11)}, loss=None
+        ),
+        unlike_default=("OpenCLIP has exact GELU in the place of x sigmoid(1.702 x).",),
+    )
+
+
 CARDS = (
     _bert(
         "bert_tiny",
@@ -200,4 +234,33 @@ CARDS = (
     _vit("tiny", 5_717_416, 2_507_366_400),
     _vit("small", 22_050_664, 9_197_764_608),
     _vit("base", 86_567_656, 35_127_656_448),
+    _clip(
+        "clip_vit_b_32",
+        "Captions as labels, with a ViT-B/32.",
+        224,
+        151_277_313,
+        14_777_163_776,
+    ),
+    _clip(
+        "clip_vit_b_16",
+        "Captions as labels, with a ViT-B/16.",
+        224,
+        149_620_737,
+        41_086_447_616,
+    ),
+    _clip(
+        "clip_vit_l_14",
+        "Captions as labels, with a ViT-L/14.",
+        224,
+        427_616_513,
+        175_325_220_864,
+    ),
+    _clip(
+        "clip_tiny",
+        "CLIP in a size for a laptop.",
+        32,
+        3_658_241,
+        418_206_208,
+        "the authors' code at these sizes",
+    ),
 )
