@@ -1,7 +1,15 @@
 """Networks that learn to describe their input: autoencoders and variational autoencoders."""
 
-import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
+from __future__ import annotations
 
-from kerazoo.autoencoders.parts import decoder, encoder
+from typing import Any
 
 __all__ = ["decoder", "encoder"]
+
+
+def __getattr__(name: str) -> Any:  # reading the cards of this folder must not import Keras
+    if name in __all__:
+        from kerazoo.autoencoders import parts
+
+        return getattr(parts, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,6 +21,7 @@ from kerazoo.blocks.inverted import (
     round_channels,
     squeeze_excite,
 )
+from kerazoo.blocks.patches import check_patches, patch_embedding
 from kerazoo.blocks.residual import add_relu, basic_residual, projection_shortcut
 from kerazoo.blocks.stack import HE_NORMAL_FAN_IN, conv_stack
 from kerazoo.blocks.transformer import Transformer
@@ -36,6 +37,7 @@ __all__ = [
     "batch_norm",
     "bilinear_upsampling",
     "ceil_max_pool",
+    "check_patches",
     "checked_halves",
     "classification_head",
     "conv_act",
@@ -52,6 +54,7 @@ __all__ = [
     "norm_act",
     "norm_act_conv",
     "own_initializer",
+    "patch_embedding",
     "preprocess",
     "projection_shortcut",
     "round_channels",

@@ -10,6 +10,7 @@ from kerazoo.layers.corruption import Corruption
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
 from kerazoo.layers.gaussian_sampling import GaussianSampling
+from kerazoo.layers.grid_positions import ClassToken, GridPositions, resize_positions
 from kerazoo.layers.last_step import LastStep
 from kerazoo.layers.local_response import LocalResponseNormalization
 from kerazoo.layers.maxout import Maxout
@@ -27,10 +28,12 @@ __all__ = [
     "AttentiveRNN",
     "Bias",
     "CachedAttention",
+    "ClassToken",
     "Corruption",
     "EuclideanRBF",
     "GaussianRBF",
     "GaussianSampling",
+    "GridPositions",
     "KeysAndValues",
     "LastStep",
     "LocalResponseNormalization",
@@ -50,6 +53,7 @@ __all__ = [
     "heaviside",
     "quantizer",
     "quick_gelu",
+    "resize_positions",
     "scaled_tanh",
     "sinusoids",
 ]

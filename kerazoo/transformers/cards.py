@@ -81,8 +81,81 @@ def _gpt(name: str, summary: str, params: int, flops: int, source: str, **option
     )
 
 
+def _vit(size: str, params: int, flops: int) -> ModelCard:
+    letter = {"tiny": "Ti", "small": "S", "base": "B"}[size]
+    return ModelCard(
+        name=f"vit_{size}_16",
+        family="vit",
+        kind="image_classifier",
+        task="image-classification",
+        module="kerazoo.transformers.vit",
+        title="An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale",
+        authors="A. Dosovitskiy, L. Beyer, A. Kolesnikov, D. Weissenborn, X. Zhai, T. Unterthiner and others",
+        year=2020,
+        paper_url="https://arxiv.org/abs/2010.11929",
+        summary=f"A Transformer on the patches of an image; size {letter}/16.",
+        input_shape=(224, 224, 3),
+        num_outputs=1000,
+        input_range="[-1, 1]",
+        params=params,
+        trainable_params=params,
+        flops=flops,
+        params_source="transformers 5.23, ViTForImageClassification",
+        min_size=16,
+        size_multiple=16,
+        custom_objects=True,
+        test_config={
+            **{"input_shape": (32, 32, 3), "num_classes": 5},
+            **{"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 16},
+        },
+        overfit={"options": {"patch_size": 4, "num_heads": 2, "hidden_dim": 32, "mlp_dim": 64}},
+        sample=Sample(inputs=Tensor((32, 32, 3), low=-1.0), targets=Tensor((), "int32", 0, 5)),
+        deviations=(
+            "The head has a dropout like every classifier here.",
+            "The biases of the perceptrons start from zero, not from N(0, 1e-6).",
+        ),
+        unlike_default=(
+            'Hugging Face has layer-norm epsilon 1e-12: variant="hf".',
+            """The authors' JAX code has GELU in its form with tanh: variant="jax".""",
+        ),
+    )
+
+
 _DROPOUT = "Dropout as in Hugging Face's configuration; the paper does not say, the released code has none."
 _LABEL = "The paper's own label of its size, {}, is wrong."
+
+
+_CLIP_SOURCE = "transformers 5.23, CLIPModel, and the authors' code"
+
+
+def _clip(name: str, summary: str, size: int, params: int, flops: int, source: str = _CLIP_SOURCE) -> ModelCard:
+    image = {"image_shape": (16, 16, 3), "patch_size": 8, "image_layers": 1, "image_heads": 2, "image_dim": 8}
+    text = {"max_length": 6, "vocab_size": 11, "num_layers": 1, "num_heads": 2, "hidden_dim": 8, "embedding_dim": 6}
+    return ModelCard(
+        name=name,
+        family="clip",
+        kind="multi_input",
+        task="image-text-matching",
+        module="kerazoo.transformers.clip",
+        title="Learning Transferable Visual Models From Natural Language Supervision",
+        authors="A. Radford, J. W. Kim, C. Hallacy, A. Ramesh, G. Goh, S. Agarwal, G. Sastry, A. Askell and others",
+        year=2021,
+        paper_url="https://arxiv.org/abs/2103.00020",
+        summary=summary,
+        input_shape=(size, size, 3),
+        num_outputs=1,
+        input_range="about zero mean and unit spread per channel",
+        params=params,
+        trainable_params=params,
+        flops=flops,
+        params_source=source,
+        custom_objects=True,
+        test_config={**image, **text},
+        sample=Sample(
+            inputs={"images": Tensor((16, 16, 3), low=-1.0), "token_ids": Tensor((6,), "int32", 0, 11)}, loss=None
+        ),
+        unlike_default=("OpenCLIP has exact GELU in the place of x sigmoid(1.702 x).",),
+    )
 
 
 def _transformer(name: str, summary: str, vocab_size: int, params: int, flops: int, source: str) -> ModelCard:
@@ -210,5 +283,37 @@ CARDS = (
         _HF.format("GPT2LMHeadModel"),
         deviations=(_DROPOUT,),
         unlike_default=(_LABEL.format("1542M"),),
+    ),
+    _vit("tiny", 5_717_416, 2_507_366_400),
+    _vit("small", 22_050_664, 9_197_764_608),
+    _vit("base", 86_567_656, 35_127_656_448),
+    _clip(
+        "clip_vit_b_32",
+        "Captions as labels, with a ViT-B/32.",
+        224,
+        151_277_313,
+        14_777_163_776,
+    ),
+    _clip(
+        "clip_vit_b_16",
+        "Captions as labels, with a ViT-B/16.",
+        224,
+        149_620_737,
+        41_086_447_616,
+    ),
+    _clip(
+        "clip_vit_l_14",
+        "Captions as labels, with a ViT-L/14.",
+        224,
+        427_616_513,
+        175_325_220_864,
+    ),
+    _clip(
+        "clip_tiny",
+        "CLIP in a size for a laptop.",
+        32,
+        3_658_241,
+        418_206_208,
+        "the authors' code at these sizes",
     ),
 )

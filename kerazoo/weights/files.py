@@ -14,6 +14,7 @@ import h5py
 import keras
 
 from kerazoo.card import ModelCard
+from kerazoo.layers.grid_positions import GridPositions
 from kerazoo.weights import imagenet, layouts, transplant
 from kerazoo.weights.huggingface.loading import layout_of, load_safetensors
 
@@ -139,15 +140,26 @@ def _is_seed(name: str) -> bool:
     return "seed_generator" in name
 
 
+def _grids(model: keras.Model) -> set[str]:
+    """Returns the names of layers whose table is resized when it is loaded."""
+    found: set[str] = set()
+    for layer in model.layers:
+        found |= _grids(layer) if isinstance(layer, keras.Model) else set()
+        found |= {layer.name} if isinstance(layer, GridPositions) else set()
+    return found
+
+
 def _compare(expected: Shapes, found: Shapes, model: keras.Model, path: Path) -> None:
     advice = "Build the model with the arguments it was saved with, or use kerazoo.replace_head for other classes"
+    grids = _grids(model)
     for name, (shape, layer) in expected.items():
         if _is_seed(name):
             continue
         what = f"weights: {str(path)!r} does not fit {model.name!r}: tensor {name!r} of layer {layer!r}"
         if name not in found:
             raise ValueError(f"{what} with shape {shape} is not in the file. {advice}")
-        if found[name][0] != shape:
+        resized = layer in grids and found[name][0][1:] == shape[1:]  # a table for images of another size
+        if found[name][0] != shape and not resized:
             raise ValueError(f"{what} needs shape {shape}. Received: {found[name][0]}. {advice}")
         if layer and found[name][1] and found[name][1] != layer:
             raise ValueError(f"{what} belongs to layer {found[name][1]!r} in the file. {advice}")

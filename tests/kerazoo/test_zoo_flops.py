@@ -34,6 +34,7 @@ import kerazoo
         ("densenet121", {}, 2.834),
         ("densenet169", {}, 3.360),
         ("densenet201", {}, 4.291),
+        ("vit_base_16", {}, 17.564),
     ],
 )
 def test_torchvision(name: str, options: dict, gmacs: float) -> None:

@@ -49,6 +49,8 @@ SAME_CODE = {
     **{"transformer_base": "transformer_small", "transformer_big": "transformer_small"},
     **dict.fromkeys(("bert_mini", "bert_small", "bert_medium", "bert_base", "bert_large"), "bert_tiny"),
     **{"gpt2_tiny": "gpt2", "gpt2_medium": "gpt2", "gpt2_large": "gpt2", "gpt2_xl": "gpt2"},
+    **{"clip_vit_b_16": "clip_vit_b_32", "clip_vit_l_14": "clip_vit_b_32", "clip_tiny": "clip_vit_b_32"},
+    **{"vit_tiny_16": "vit_base_16", "vit_small_16": "vit_base_16"},
 }
 
 

@@ -13,7 +13,7 @@ from kerazoo import catalog
 from kerazoo.weights.huggingface.files import Tensors
 from kerazoo.weights.huggingface.rules import Layout, Rule
 
-FAMILIES = {family: f"kerazoo.weights.huggingface.{family}" for family in ("bert",)}
+FAMILIES = {family: f"kerazoo.weights.huggingface.{family}" for family in ("bert", "clip", "gpt2", "vit")}
 """Family of the catalogue -> the module that holds its `LAYOUT`."""
 _ADVICE = "Build the model with the sizes of the file, or use kerazoo.replace_head for other classes"
 
@@ -25,7 +25,7 @@ def load_safetensors(model: keras.Model, path: str | os.PathLike[str], *, builde
     its initial values, with a warning.
 
     Args:
-        model: A model of kerazoo: BERT.
+        model: A model of kerazoo: BERT, GPT-2, CLIP or a vision transformer.
         path: A `.safetensors` file, the `.index.json` of a model in several files, or the folder `save_pretrained`
             wrote.
         builder: Name of the builder that made the model. Defaults to the model's name.
