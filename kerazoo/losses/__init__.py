@@ -1,16 +1,18 @@
-"""Losses of pixels that Keras does not have or has otherwise, registered under the package name `kerazoo`."""
+"""Losses that Keras does not have or has otherwise, registered under the package name `kerazoo`."""
 
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
 from kerazoo.losses.boundary import boundary_weights
 from kerazoo.losses.crossentropy import ClassBalancedCrossentropy, Focal, PixelCrossentropy
 from kerazoo.losses.overlap import Dice, FocalTversky, Tversky
+from kerazoo.losses.quantile import Pinball
 
 __all__ = [
     "ClassBalancedCrossentropy",
     "Dice",
     "Focal",
     "FocalTversky",
+    "Pinball",
     "PixelCrossentropy",
     "Tversky",
     "boundary_weights",
