@@ -67,10 +67,10 @@ class InertialParameters:
     seconds: float = 20.0
     cadence: Range = (1.6, 2.2)
     vigour: Range = (0.15, 0.4)
-    mounting: float = 6.0
+    mounting: float = 5.0
     heading: float = 30.0
     gain: Range = (0.9, 1.1)
-    gait: float = 0.15
+    gait: float = 0.1
     noise: float = 0.02
     rate_noise: float = 0.02
 
@@ -115,7 +115,7 @@ def draw_person(parameters: InertialParameters, seed) -> Person:
         cadence=rng.uniform(*p.cadence),
         vigour=rng.uniform(*p.vigour),
         gait=np.exp(rng.normal(0, p.gait, (3, 3))),
-        phases=np.array([0.0, 0.6, 1.1]) * [[1.0], [2.0], [0.5], [1.5], [0.2], [0.8]] + rng.normal(0, 0.25, (6, 3)),
+        phases=np.array([0.0, 0.6, 1.1]) * [[1.0], [2.0], [0.5], [1.5], [0.2], [0.8]] + rng.normal(0, 0.2, (6, 3)),
     )
 
 
@@ -175,7 +175,9 @@ def _steps(activity: str, person: Person, p: InertialParameters, time, rng) -> t
     )
 
     def wave(strengths, speed, phases) -> np.ndarray:
-        return sum(a * np.sin((k + 1) * speed * step + f) for k, (a, f) in enumerate(zip(strengths, phases, strict=True)))
+        return sum(
+            a * np.sin((k + 1) * speed * step + f) for k, (a, f) in enumerate(zip(strengths, phases, strict=True))
+        )
 
     moves = [wave(np.array(part) * own, speed, person.phases[row]) for part, speed, own, row in axes]
     turns = [wave(part, speed, person.phases[row]) for part, speed, row in _TURNS]
