@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from applications.core.application import Application, ScheduleName, Serving
 from applications.core.config import group, option
@@ -97,6 +97,9 @@ class ActivityRecognition(Application):
     separator: str = option("auto", "Between the cells of the CSV file: one character, `tab` or auto.")
     window: int = option(128, "Samples of a window; a column `window` in the file goes before it.", minimum=8)
     overlap: float = option(0.5, "Share of a window that the next one has, too.", minimum=0, maximum=0.95)
+    readout: Literal["mean", "last"] = option(
+        "mean", "Sequence models: the mean of the answers at all steps, or the answer at the last one."
+    )
     augment: SignalAugmentation = group(SignalAugmentation, "Random changes of the training windows.")
 
     # Data -----------------------------------------------------------------------------------------------------------
@@ -191,8 +194,17 @@ class ActivityRecognition(Application):
     # Model ----------------------------------------------------------------------------------------------------------
 
     def build(self, datasets: ActivityData, dtype: str | None = None) -> keras.Model:  # type: ignore[override]
+        import keras
+        from keras import layers
+
         options = {**DEFAULTS.get(self.model, {}), "dtype": dtype}
-        return self.create(datasets.windows.shape[1:], datasets.num_classes, **options)
+        if self.readout == "last" or self.model == "cnn":
+            return self.create(datasets.windows.shape[1:], datasets.num_classes, **options)
+        options |= {"mode": "many_to_many", "classifier_activation": None}
+        steps = self.create(datasets.windows.shape[1:], datasets.num_classes, **options)
+        mean = layers.GlobalAveragePooling1D(dtype="float32", name="mean_over_time")(steps.output)
+        answer = layers.Activation("softmax", dtype="float32", name="probabilities")(mean)
+        return keras.Model(steps.input, answer, name=steps.name)
 
     def compile(self, model: keras.Model, optimizer: keras.Optimizer, **execution: Any) -> None:
         model.compile(optimizer=optimizer, loss="categorical_crossentropy", metrics=["accuracy"], **execution)
@@ -204,7 +216,7 @@ class ActivityRecognition(Application):
 
         mean, spread = scale_of(datasets)
         signals = keras.Input(datasets.windows.shape[1:], name="signals")
-        scaled = layers.Normalization(mean=mean.tolist(), variance=(spread**2).tolist(), name="standardised")(signals)
+        scaled = layers.Rescaling((1 / spread).tolist(), (-mean / spread).tolist(), name="standardised")(signals)
         core = keras.Model(model.input, model.output, name="core")
         return keras.Model(signals, core(scaled), name=model.name)
 
