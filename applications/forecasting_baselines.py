@@ -18,7 +18,7 @@ _done: WeakKeyDictionary[SeriesData, dict[str, np.ndarray]] = WeakKeyDictionary(
 
 
 def forecasts(data: SeriesData, origins: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the forecasts (origins, horizon, targets) of each simple method, the best known one last.
+    """Returns the forecasts (origins, horizon, targets) of each simple method.
 
     Each sees everything before its origin, as the first user of the method would.
     """
