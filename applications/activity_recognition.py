@@ -84,7 +84,7 @@ class ActivityRecognition(Application):
     )
 
     data: str = option("imu", "`imu`, or a CSV file with one row per sample.")
-    model: str = option("tcn", "Sequence model of the catalogue, or `cnn`.")
+    model: str = option("gru", "Sequence model of the catalogue, or `cnn`.")
     epochs: int = option(15, "Passes over the training windows.", minimum=1)
     learning_rate: float = option(3e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")

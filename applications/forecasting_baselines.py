@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LONGEST = 5000  # rows that Holt-Winters is fitted on
 
-_done: WeakKeyDictionary[SeriesData, dict[str, np.ndarray]] = WeakKeyDictionary()
+_done: WeakKeyDictionary[SeriesData, dict[tuple, dict[str, np.ndarray]]] = WeakKeyDictionary()
 
 
 def forecasts(data: SeriesData, origins: np.ndarray) -> dict[str, np.ndarray]:
@@ -22,9 +22,10 @@ def forecasts(data: SeriesData, origins: np.ndarray) -> dict[str, np.ndarray]:
 
     Each sees everything before its origin, as the first user of the method would.
     """
-    if data not in _done:
-        _done[data] = _forecasts(data, origins)
-    return _done[data]
+    known, key = _done.setdefault(data, {}), tuple(origins.tolist())
+    if key not in known:
+        known[key] = _forecasts(data, origins)
+    return known[key]
 
 
 def _forecasts(data: SeriesData, origins: np.ndarray) -> dict[str, np.ndarray]:

@@ -71,6 +71,8 @@ def result(data: SeriesData, origins: np.ndarray, found: np.ndarray, quantiles: 
             "intervals were right. Windows of one backtest overlap, so this share varies a lot."
         )
     simple = forecasting_baselines.forecasts(data, origins)
+    if not any(name.startswith("Holt") for name in simple):
+        notes.append("Holt-Winters is left out: it needs two seasons and statsmodels, pip install 'kerazoo[forecast]'.")
     return Result(
         metrics=metrics,
         headline="mase",
