@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from applications.core.report import Result
     from applications.datasets.activities import ActivityData
 
-# What suits some thousand windows of some seconds; `--model-options` goes before it. Dropping whole channels, as `tcn` does
-# by default, made it worse on the simulated people.
+# What suits some thousand windows of some seconds; `--model-options` goes before it. Dropping whole channels, as `tcn`
+# does by default, made it worse on the simulated people.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "tcn": {"filters": 32, "num_levels": 5, "kernel_size": 5, "dropout_rate": 0.0},
     "cnn": {"kernel_size": 7},

@@ -269,7 +269,7 @@ class TimeSeriesForecasting(Application):
         import sys
 
         from applications.datasets.csv_files import read_csv
-        from applications.datasets.series import read_table
+        from applications.datasets.series_files import read_table
 
         file, context, horizon = read_csv(path, self.separator), about["context"], about["horizon"]
         roles = {name: about[name] for name in ("targets", "past_covariates", "future_covariates")}

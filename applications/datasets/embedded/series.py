@@ -6,7 +6,7 @@ import importlib
 from datetime import datetime
 
 from applications.core.errors import UserError
-from applications.datasets.series import Table, mended
+from applications.datasets.series_files import Table, mended
 from applications.datasets.time_axis import axis_of
 
 _DESCRIPTIONS = {
