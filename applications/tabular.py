@@ -292,13 +292,9 @@ class Tabular(Application):
         return tabular_report.baseline(datasets, encoding_of(datasets).apply(datasets.columns))
 
     def find_inputs(self, inputs: Iterable[str]) -> list[Path]:
-        found: list[Path] = []
-        for item in map(Path, inputs):
-            inside = sorted(p for p in item.iterdir() if p.suffix.lower() in (".csv", ".tsv")) if item.is_dir() else []
-            if item.is_dir() and not inside:
-                raise UserError(f"Folder '{item}' holds no CSV file.")
-            found += inside or [item]
-        return found
+        from applications.datasets.csv_files import find_tables
+
+        return find_tables(inputs)
 
     def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> list[Prediction]:
         import sys

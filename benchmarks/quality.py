@@ -25,8 +25,12 @@ MEASUREMENTS = {
         ("--data", "diabetes", "--model", "mlp"),
         ("--data", "diabetes", "--model", "rbf"),
     ),
+    "time-series-forecasting": (
+        ("--data", "co2", "--model", "lstm"),
+        ("--data", "sunspots", "--model", "lstm", "--epochs", "60"),
+    ),
 }
-LOWER_IS_BETTER = ("rmse",)
+LOWER_IS_BETTER = ("rmse", "mase")
 
 
 def measure(task: str, seeds: int, words: list[str]) -> dict[str, Any]:

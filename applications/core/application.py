@@ -80,6 +80,7 @@ class Application:
     task: ClassVar[str] = ""
     summary: ClassVar[str] = ""
     kinds: ClassVar[tuple[str, ...]] = ()
+    further_models: ClassVar[tuple[str, ...]] = ()  # models of other kinds that fit, too
     own_data: ClassVar[str] = "path/to/images"  # what a user's data look like in the documentation
     monitor: ClassVar[tuple[str, str]] = ("val_loss", "min")
     reserved_options: ClassVar[tuple[str, ...]] = (
@@ -265,8 +266,9 @@ class Application:
         import kerazoo
         from kerazoo.catalog import builder_parameters
 
-        fitting = [name for name in kerazoo.list_models() if kerazoo.model_card(name).kind in self.kinds]
-        if self.model not in kerazoo.list_models():
+        names = kerazoo.list_models()
+        fitting = [n for n in names if n in self.further_models or kerazoo.model_card(n).kind in self.kinds]
+        if self.model not in names:
             raise UserError(
                 f"Unknown model {self.model!r}.{nearest(self.model, fitting)} `kerazoo models` lists all of them."
             )

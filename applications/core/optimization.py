@@ -187,7 +187,8 @@ def make_loss(name: str) -> "keras.losses.Loss":
         _snake_case(word): value
         for module in (keras.losses, kerazoo.losses)
         for word, value in vars(module).items()
-        if inspect.isclass(value) and word not in ("Loss", "CTC", "Circle")  # these take no class per sample or pixel
+        if inspect.isclass(value)
+        and word not in ("Loss", "CTC", "Circle", "Pinball")  # these take no class per sample or pixel
     }
     if name not in classes:
         raise UserError(f"Unknown loss {name!r}; there are {', '.join(sorted(classes))}.{nearest(name, classes)}")

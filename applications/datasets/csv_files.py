@@ -83,6 +83,17 @@ def read_csv(path, separator: str = "auto") -> CsvFile:
     return CsvFile(path, names, columns, tuple(line for line, _ in rows[1:]), decimal, (*warnings, *remarks))
 
 
+def find_tables(inputs: Iterable[str | Path]) -> list[Path]:
+    """Returns the CSV files that inputs name; folders stand for all CSV files in them."""
+    found: list[Path] = []
+    for item in map(Path, inputs):
+        inside = sorted(p for p in item.iterdir() if p.suffix.lower() in (".csv", ".tsv")) if item.is_dir() else []
+        if item.is_dir() and not inside:
+            raise UserError(f"Folder '{item}' holds no CSV file.")
+        found += inside or [item]
+    return found
+
+
 def number(cell: str, decimal: str) -> float | None:
     """Returns a cell as a number, or None where it is none."""
     pattern = _COMMA if decimal == "," else _POINT

@@ -1,10 +1,12 @@
-"""Losses of pixels and tokens that Keras has not or has otherwise, registered under the package name `kerazoo`."""
+
+"""Losses that Keras does not have or has otherwise, registered under the package name `kerazoo`."""
 
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
 from kerazoo.losses.boundary import boundary_weights
 from kerazoo.losses.crossentropy import ClassBalancedCrossentropy, Focal, PixelCrossentropy
 from kerazoo.losses.overlap import Dice, FocalTversky, Tversky
+from kerazoo.losses.quantile import Pinball
 from kerazoo.losses.sequence import SequenceCrossentropy
 
 __all__ = [
@@ -12,6 +14,7 @@ __all__ = [
     "Dice",
     "Focal",
     "FocalTversky",
+    "Pinball",
     "PixelCrossentropy",
     "SequenceCrossentropy",
     "Tversky",

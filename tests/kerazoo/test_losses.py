@@ -1,4 +1,4 @@
-"""The losses of pixels against their formulas in plain numpy."""
+"""The losses of pixels and of quantiles against their formulas in plain numpy."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from kerazoo.losses import (
     Dice,
     Focal,
     FocalTversky,
+    Pinball,
     PixelCrossentropy,
     Tversky,
     boundary_weights,
@@ -246,3 +247,49 @@ def test_boundary_weights() -> None:
             boundary_weights(bad)
     with pytest.raises(ValueError, match="sigma"):
         boundary_weights(instances, sigma=0)
+
+
+QUANTILES = (0.1, 0.5, 0.9)
+
+
+def test_pinball_is_its_formula():
+    random = np.random.default_rng(0)
+    target, found = random.normal(size=(4, 3, 2)), random.normal(size=(4, 18))
+    error = target.reshape(4, 6, 1) - found.reshape(4, 6, 3)
+    expected = np.where(error > 0, error * QUANTILES, error * (np.array(QUANTILES) - 1))
+    loss = Pinball(quantiles=QUANTILES, reduction=None)
+    np.testing.assert_allclose(loss(target, found), expected.mean(axis=(1, 2)), rtol=1e-5)
+    median = Pinball(quantiles=[0.5])
+    np.testing.assert_allclose(
+        median(target, found[:, :6]), np.abs(target.reshape(4, 6) - found[:, :6]).mean() / 2, rtol=1e-5
+    )
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    np.testing.assert_array_equal(again(target, found), loss(target, found))
+
+
+def test_pinball_is_least_at_the_quantiles():
+    target = np.random.default_rng(0).exponential(size=(1, 20_001)).astype("float32")
+    right = np.quantile(target, QUANTILES)
+    loss = Pinball(quantiles=QUANTILES)
+
+    def at(numbers):
+        return float(loss(target.reshape(-1, 1), np.tile(numbers, (20_001, 1))))
+
+    for index in range(3):
+        for step in (-0.1, 0.1):
+            assert at(right) < at(right + step * np.eye(3)[index])
+
+
+@pytest.mark.parametrize(
+    ("quantiles", "shape", "sentence"),
+    [
+        ((0.9, 0.1), (2, 2), "rising numbers"),
+        ((), (2, 2), "rising numbers"),
+        ((0.0, 0.5), (2, 2), "rising numbers"),
+        ((0.5, 1.0), (2, 2), "in \\[0, 1\\)"),
+        (QUANTILES, (2, 4), "needs 3 predictions per target"),
+    ],
+)
+def test_pinball_refuses_what_cannot_be(quantiles, shape, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Pinball(quantiles=quantiles)(np.zeros((2, 1)), np.zeros(shape))

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow_datasets as tfds
 
-from applications.core.errors import UserError, nearest
+from applications.core.errors import UserError
+from applications.datasets.embedded.options import changed_options
 from applications.datasets.simulators.fluorescence import NucleiParameters, simulate_nuclei
 
 NUM_IMAGES = 60
@@ -87,17 +88,7 @@ def nuclei_config(options: Mapping | None = None) -> NucleiConfig | str:
     Raises:
         UserError: for an unknown option, a value of the wrong kind, or one out of range.
     """
-    options = dict(options or {})
-    defaults = {"images": NUM_IMAGES, "seed": 0} | {
-        field.name: field.default for field in dataclasses.fields(NucleiParameters)
-    }
-    for name in options:
-        if name not in defaults:
-            raise UserError(
-                f"Unknown option {name!r} of data set 'nuclei'.{nearest(name, defaults)} It has: {', '.join(defaults)}."
-            )
-    values = {name: _convert(name, value, defaults[name]) for name, value in options.items()}
-    changed = {name: value for name, value in sorted(values.items()) if value != defaults[name]}
+    changed = changed_options("nuclei", options, {"images": NUM_IMAGES, "seed": 0}, NucleiParameters)
     if not changed:
         return "default"
     images, seed = changed.pop("images", NUM_IMAGES), changed.pop("seed", 0)
@@ -111,21 +102,3 @@ def nuclei_config(options: Mapping | None = None) -> NucleiConfig | str:
     key = json.dumps([images, seed, dataclasses.asdict(parameters)], sort_keys=True)
     name = f"{images}_images_{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     return NucleiConfig(name=name, description=DESCRIPTION, images=images, seed=seed, parameters=parameters)
-
-
-def _convert(name: str, value, default):
-    """Returns `value` as the kind of `default`."""
-    try:
-        if isinstance(default, tuple):
-            values = value if isinstance(value, (tuple, list)) else [value] * len(default)
-            if len(values) != len(default):
-                raise ValueError
-            return tuple(type(default[0])(item) for item in values)
-        if isinstance(default, bool):
-            return {"true": True, "false": False}[str(value).lower()]
-        if isinstance(default, int) and float(value) != int(value):
-            raise ValueError
-        return type(default)(value)
-    except (TypeError, ValueError, KeyError):
-        kind = f"{len(default)} numbers" if isinstance(default, tuple) else f"a {type(default).__name__}"
-        raise UserError(f"Option {name!r} of data set 'nuclei' must be {kind}, received {value!r}.") from None
