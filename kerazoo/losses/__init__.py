@@ -1,4 +1,3 @@
-
 """Losses that Keras does not have or has otherwise, registered under the package name `kerazoo`."""
 
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
