@@ -61,13 +61,13 @@ class Serving:
     """What an exported model needs beside its weights.
 
     Attributes:
-        samples: Real inputs of the run, for the comparison after the export.
+        samples: Real inputs of the run, for the comparison after the export; by name where there are several.
         labels: Names of the classes, in the order of the outputs.
         signature: What goes in and what comes out, one sentence each.
         files: Further files to write beside the export: name -> text.
     """
 
-    samples: np.ndarray
+    samples: np.ndarray | dict[str, np.ndarray]
     labels: tuple[str, ...]
     signature: dict[str, str]
     files: dict[str, str] = field(default_factory=dict)

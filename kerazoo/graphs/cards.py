@@ -57,6 +57,7 @@ CARDS = (
         test_config={"num_features": 5, "num_classes": 3, "num_nodes": 6, "hidden_units": (4,), "num_heads": 2},
         deviations=(
             "All heads of a layer share one draw of the dropout of its inputs; the authors' code draws for each.",
+            "Along `adjacency='edges'` it cannot be exported to ONNX, whose converter has no maximum over segments.",
             "One bias per output and none in the scores, where the paper's equations have none at all: `bias=None`.",
         ),
         unlike_default=("The authors' code has biases in every head: `bias='head'`.",),
