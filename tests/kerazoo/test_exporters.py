@@ -177,6 +177,8 @@ def test_file_agrees_with_model(builder, format, tmp_path):
 EXPORTED = (
     *("resnet20", "unet", "alexnet", "googlenet", "squeezenet1_0", "densenet_cifar"),
     *("resnet18_v2", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny"),
+    *("simple_rnn", "lstm", "gru", "tcn"),
+    *("gpt", "gpt2"),
 )
 
 
