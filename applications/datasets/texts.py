@@ -30,7 +30,6 @@ class TextData:
         labels: `(N,)` int64 class numbers.
         class_names: one per class.
         tokenizer: the `tokenizer.json` learnt from the training texts, once there is one.
-        length: tokens of a text the model sees, once that is known.
     """
 
     name: str
@@ -44,7 +43,6 @@ class TextData:
     skipped: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     tokenizer: str | None = None
-    length: int | None = None
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -162,6 +162,7 @@ def train_tokenizer(kind: str, texts: Sequence[str], vocab_size: int) -> TextTok
         >>> tokenizer.encode("ab"), tokenizer.decode([3, 4])
         ([3, 4], 'ab')
     """
+    library()
     smallest = len(_SPECIAL[kind]) + (_BYTES if kind == "bpe" else 1)
     if vocab_size < smallest:
         raise UserError(f"vocab_size: a tokeniser of kind {kind} needs at least {smallest}, received {vocab_size}.")

@@ -11,6 +11,47 @@ _TINY = {"vocab_size": 11, "max_length": 8, "num_layers": 2, "num_heads": 2, "hi
 _HF = "transformers 5.23, {} (the tied head counts once)"
 
 
+def _bert(name: str, summary: str, params: int, flops: int, **options: Any) -> ModelCard:
+    return ModelCard(
+        **{
+            "title": "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding",
+            "authors": "J. Devlin, M.-W. Chang, K. Lee, K. Toutanova",
+            "year": 2018,
+            "paper_url": "https://arxiv.org/abs/1810.04805",
+            **options,
+        },
+        name=name,
+        family="bert",
+        kind="language_model",
+        task="masked-language-modelling",
+        module="kerazoo.transformers.bert",
+        summary=summary,
+        input_shape=(None,),
+        num_outputs=30522,
+        input_range="token numbers 0 to vocab_size - 1",
+        params=params,
+        trainable_params=params,
+        flops=flops,
+        params_source=_HF.format("BertForPreTraining"),
+        custom_objects=True,
+        test_config={**_TINY, "head": "classifier", "num_classes": 3},
+        sample=Sample(
+            inputs={"token_ids": Tensor((6,), "int32", 0, 11), "segment_ids": Tensor((6,), "int32", 0, 2)},
+            targets=Tensor((), "int32", 0, 3),
+        ),
+        deviations=("All tokens go through the masked head, not only those that were covered.",),
+        unlike_default=("The authors' code has GELU in its form with tanh: gelu_approximate=True.",),
+    )
+
+
+_TURC = {
+    "title": "Well-Read Students Learn Better: On the Importance of Pre-training Compact Models",
+    "authors": "I. Turc, M.-W. Chang, K. Lee, K. Toutanova",
+    "year": 2019,
+    "paper_url": "https://arxiv.org/abs/1908.08962",
+}
+
+
 def _gpt(name: str, summary: str, params: int, flops: int, source: str, **options: Any) -> ModelCard:
     return ModelCard(
         **{
@@ -44,6 +85,20 @@ _DROPOUT = "Dropout as in Hugging Face's configuration; the paper does not say, 
 _LABEL = "The paper's own label of its size, {}, is wrong."
 
 CARDS = (
+    _bert(
+        "bert_tiny",
+        "BERT of 2 blocks and 128 features, which a laptop fine-tunes in minutes.",
+        4_433_468,
+        4_688_478_720,
+        **_TURC,
+    ),
+    _bert("bert_mini", "BERT of 4 blocks and 256 features.", 11_267_900, 12_363_367_424, **_TURC),
+    _bert("bert_small", "BERT of 4 blocks and 512 features.", 29_058_876, 31_303_665_664, **_TURC),
+    _bert("bert_medium", "BERT of 8 blocks and 512 features.", 41_668_412, 46_336_051_200, **_TURC),
+    _bert(
+        "bert_base", "The paper's smaller network: a token sees its whole surroundings.", 110_106_428, 121_245_404_160
+    ),
+    _bert("bert_large", "The paper's larger network: 24 blocks, 1024 features.", 336_226_108, 368_087_928_832),
     _gpt(
         "gpt",
         "A Transformer that predicts the next token, pre-trained on text and fine-tuned on tasks.",

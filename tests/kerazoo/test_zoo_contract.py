@@ -168,6 +168,8 @@ BAD: list[tuple[str, Any]] = [
     ("num_features", 0),
     ("attention_dropout_rate", 1.0),
     ("pad_id", "zero"),
+    ("head", "question_answering"),
+    ("gelu_approximate", "yes"),
 ]
 
 

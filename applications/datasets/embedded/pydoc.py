@@ -73,7 +73,7 @@ def near_duplicates(texts: list[str]) -> set[int]:
     import numpy as np
     from sklearn.feature_extraction.text import CountVectorizer
 
-    counter = CountVectorizer(binary=True, ngram_range=(2, 2), token_pattern=r"\S+", dtype=np.float32)
+    counter = CountVectorizer(binary=True, ngram_range=(2, 2), token_pattern="[a-z]+", dtype=np.float32)
     pairs = counter.fit_transform(texts)
     common = (pairs @ pairs.T).tocoo()
     sizes = np.asarray(pairs.sum(axis=1)).ravel()
