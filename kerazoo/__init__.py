@@ -27,6 +27,7 @@ _PUBLIC = {
     "replace_head": "kerazoo.surgery",
     "count_flops": "kerazoo.flops",
     "load_weights": "kerazoo.weights",
+    "load_safetensors": "kerazoo.weights",
     "load_model": "kerazoo.files",
     "export": "kerazoo.exporters",
 }

@@ -103,8 +103,10 @@ def _signature(builder: Callable[..., Any], family: Callable[..., Any] | None) -
     mine = {p.name: p for p in own.parameters.values() if p.kind is not kinds.VAR_KEYWORD}
     theirs = {p.name: p for p in inspect.signature(family).parameters.values() if p.kind is kinds.KEYWORD_ONLY}
     theirs["name"] = theirs["name"].replace(default=builder.__name__)
-    merged = {**{n: p for n, p in mine.items() if p.kind is not kinds.KEYWORD_ONLY}, **theirs}
-    merged |= {n: p for n, p in mine.items() if p.kind is kinds.KEYWORD_ONLY}
+    positional = {n: p for n, p in mine.items() if p.kind is not kinds.KEYWORD_ONLY}
+    words = {n: p for n, p in mine.items() if p.kind is kinds.KEYWORD_ONLY}
+    # Words that only the variant has stand in front of the family's, so that the spine stays the end.
+    merged = {**positional, **{n: p for n, p in words.items() if n not in theirs}, **theirs, **words}
     return own.replace(parameters=list(merged.values()))
 
 

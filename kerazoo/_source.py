@@ -55,5 +55,6 @@ def function_parameters(module: str, name: str) -> dict[str, Any]:
     family = _family(functions[name])
     if family is not None:
         inherited = _own_parameters(functions[family])[1]
-        keyword_only = {**inherited, **keyword_only, "name": name}
+        words = {key: value for key, value in keyword_only.items() if key not in inherited}
+        keyword_only = {**words, **inherited, **keyword_only, "name": name}
     return {**positional, **keyword_only}

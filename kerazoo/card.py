@@ -41,13 +41,14 @@ class Sample:
     Attributes:
         inputs: One tensor, or one per name for a model with several inputs.
         targets: One tensor, one per name, or `None` for a model that learns from its inputs alone.
-        loss: The loss to compile with; `None` for a model that computes its own.
+        loss: The loss to compile with, by name or as Keras's configuration of it; `None` for a model that computes its
+            own.
         batch_size: Samples in the batch.
     """
 
     inputs: Tensor | Mapping[str, Tensor]
     targets: Tensor | Mapping[str, Tensor] | None = None
-    loss: str | None = "sparse_categorical_crossentropy"
+    loss: str | Mapping[str, Any] | None = "sparse_categorical_crossentropy"
     batch_size: int = 4
 
 
@@ -71,7 +72,8 @@ class ModelCard:
         input_range: Values the input is expected to have when `include_preprocessing=False`.
         params: All weights of the default model, batch-norm statistics included.
         trainable_params: The trainable ones.
-        flops: Two times the multiply-accumulates of one sample at the default size.
+        flops: Two times the multiply-accumulates of one sample at the default size; sequences of open length have the
+            builder's `max_length`, or 32 steps.
         params_source: Where the figure to be matched comes from.
         min_size: Smallest height and width; `None` where the input is no image.
         size_multiple: Height and width must be a multiple of this when they are left open (`None`).

@@ -102,6 +102,8 @@ def _macs(call: _graph.Call) -> int:
     operation = call.operation
     if isinstance(operation, layers.MultiHeadAttention):
         return _multi_head_macs(operation, call)
+    if isinstance(operation, layers.ReversibleEmbedding) and call.kwargs.get("reverse"):
+        return _positions(call.outputs[0].shape) * _size(operation.embeddings)
     if not isinstance(operation, layers.Layer):
         return _product_macs(operation, call)
     return _layer_macs(operation, [spec.shape for spec in call.inputs], [spec.shape for spec in call.outputs])

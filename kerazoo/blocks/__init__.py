@@ -12,7 +12,7 @@ from kerazoo.blocks.conv import (
     norm_act_conv,
     own_initializer,
 )
-from kerazoo.blocks.ends import classification_head, dense_head, image_input, named_activation, preprocess
+from kerazoo.blocks.ends import classification_head, dense_head, image_input, named_activation, preprocess, token_input
 from kerazoo.blocks.inverted import (
     depthwise_norm_act,
     drop_path,
@@ -53,4 +53,5 @@ __all__ = [
     "projection_shortcut",
     "round_channels",
     "squeeze_excite",
+    "token_input",
 ]

@@ -56,6 +56,19 @@ def image_input(input_shape: checks.Shape, include_preprocessing: Any) -> tuple[
     return inputs, preprocess(inputs, include_preprocessing)
 
 
+def token_input(length: Any, max_length: int, name: str = "token_ids") -> keras.KerasTensor:
+    """Returns an input of token numbers.
+
+    Args:
+        length: Number of tokens where it is to be fixed; `None` leaves it open.
+        max_length: Longest sequence.
+        name: Name of the input.
+    """
+    if length is not None and checks.positive_int("length", length) > max_length:
+        raise ValueError(f"length must be at most max_length={max_length}. Received: length={length!r}")
+    return keras.Input((length,), dtype="int32", name=name)
+
+
 def named_activation(x: keras.KerasTensor, activation: Any, name: str) -> keras.KerasTensor:
     """Applies an activation by name, those with weights (`prelu`) included; `None` adds no layer."""
     if activation in (None, "linear"):

@@ -2,6 +2,7 @@
 
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
+from kerazoo.generation.beam import beam_search, greedy
 from kerazoo.generation.stepper import State, Stepper, reorder
 
-__all__ = ["State", "Stepper", "reorder"]
+__all__ = ["State", "Stepper", "beam_search", "greedy", "reorder"]

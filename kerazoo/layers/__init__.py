@@ -2,21 +2,27 @@
 
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
-from kerazoo.layers.activations import heaviside, quantizer, scaled_tanh
+from kerazoo.layers.activations import gelu_tanh, heaviside, quantizer, quick_gelu, scaled_tanh
+from kerazoo.layers.bias import Bias
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
 from kerazoo.layers.graph import GraphAttention, GraphConvolution
+from kerazoo.layers.last_step import LastStep
 from kerazoo.layers.local_response import LocalResponseNormalization
 from kerazoo.layers.padding_mask import PaddingMask
 from kerazoo.layers.partial_conv import PartialConv2D
 from kerazoo.layers.position import PositionEmbedding, SinusoidalPositions, sinusoids
+from kerazoo.layers.take_token import TakeToken
 from kerazoo.layers.unpooling import MaxPoolWithSwitches2D, MaxUnpool2D
+from kerazoo.layers.weight_norm import WeightNormConv1D
 
 __all__ = [
+    "Bias",
     "EuclideanRBF",
     "GaussianRBF",
     "GraphAttention",
     "GraphConvolution",
+    "LastStep",
     "LocalResponseNormalization",
     "MaxPoolWithSwitches2D",
     "MaxUnpool2D",
@@ -24,8 +30,12 @@ __all__ = [
     "PartialConv2D",
     "PositionEmbedding",
     "SinusoidalPositions",
+    "TakeToken",
+    "WeightNormConv1D",
+    "gelu_tanh",
     "heaviside",
     "quantizer",
+    "quick_gelu",
     "scaled_tanh",
     "sinusoids",
 ]

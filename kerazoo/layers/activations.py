@@ -1,4 +1,4 @@
-"""Activations of the early networks."""
+"""Activations that Keras has not, or not by name."""
 
 from __future__ import annotations
 
@@ -60,3 +60,43 @@ def quantizer(x: Any) -> Any:
         Widrow, Hoff (1960), https://doi.org/10.21236/AD0241531
     """
     return 2 * ops.cast(x >= 0, x.dtype) - 1
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+def gelu_tanh(x: Any) -> Any:
+    """GELU in the form with tanh, 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), as in GPT-2.
+
+    It differs from the exact one by up to 5e-4, which Keras calls `"gelu"`.
+
+    Args:
+        x: Tensor of any shape.
+
+    Returns:
+        A tensor of the same shape.
+
+    Example:
+        >>> keras.layers.Activation(kerazoo.layers.gelu_tanh)
+
+    References:
+        Hendrycks, Gimpel (2016), https://arxiv.org/abs/1606.08415
+    """
+    return ops.gelu(x, approximate=True)
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+def quick_gelu(x: Any) -> Any:
+    """x sigmoid(1.702 x), which CLIP has in the place of GELU and which differs from it by up to 0.02.
+
+    Args:
+        x: Tensor of any shape.
+
+    Returns:
+        A tensor of the same shape.
+
+    Example:
+        >>> keras.layers.Activation(kerazoo.layers.quick_gelu)
+
+    References:
+        Hendrycks, Gimpel (2016), https://arxiv.org/abs/1606.08415
+    """
+    return x * ops.sigmoid(1.702 * x)

@@ -40,12 +40,20 @@ class PositionEmbedding(keras.layers.Layer):
             name="embeddings", shape=(self.max_length, input_shape[-1]), initializer=self.embeddings_initializer
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, positions: Any = None) -> Any:
+        """Adds the vectors of the first positions, or those of `positions` (batch, length)."""
         table = ops.cast(self.embeddings, inputs.dtype)
+        if positions is not None:
+            return inputs + ops.take(table, positions, axis=0)
+        length = inputs.shape[1]
+        if length is not None and length > self.max_length:
+            raise ValueError(
+                f"a sequence may have at most max_length={self.max_length} tokens. Received: {length} in {self.name!r}"
+            )
         return inputs + table[: ops.shape(inputs)[1]]
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        return tuple(input_shape)
+    def compute_output_spec(self, inputs: Any, positions: Any = None) -> keras.KerasTensor:
+        return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
     def flops(self, input_shapes: Sequence[Sequence[int]], output_shape: Sequence[int]) -> int:
         """Additions are not counted."""

@@ -1,10 +1,11 @@
-"""Losses of pixels that Keras does not have or has otherwise, registered under the package name `kerazoo`."""
+"""Losses of pixels and tokens that Keras has not or has otherwise, registered under the package name `kerazoo`."""
 
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
 from kerazoo.losses.boundary import boundary_weights
 from kerazoo.losses.crossentropy import ClassBalancedCrossentropy, Focal, PixelCrossentropy
 from kerazoo.losses.overlap import Dice, FocalTversky, Tversky
+from kerazoo.losses.sequence import SequenceCrossentropy
 
 __all__ = [
     "ClassBalancedCrossentropy",
@@ -12,6 +13,7 @@ __all__ = [
     "Focal",
     "FocalTversky",
     "PixelCrossentropy",
+    "SequenceCrossentropy",
     "Tversky",
     "boundary_weights",
 ]

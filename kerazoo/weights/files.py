@@ -15,8 +15,9 @@ import keras
 
 from kerazoo.card import ModelCard
 from kerazoo.weights import imagenet, layouts, transplant
+from kerazoo.weights.huggingface.loading import layout_of, load_safetensors
 
-_SUFFIXES = (".h5", ".keras")
+_SUFFIXES = (".h5", ".keras", ".safetensors")
 Shapes = dict[str, tuple[tuple[int, ...], str]]
 
 
@@ -39,10 +40,13 @@ def check_weights(weights: str | os.PathLike[str] | None, card: ModelCard) -> No
     known = f"one of {', '.join(map(repr, card.weights))} or " if card.weights else ""
     if not isinstance(weights, (str, os.PathLike)) or not str(weights).endswith(_SUFFIXES):
         raise ValueError(
-            f"weights must be None, {known}the path of a .weights.h5, .h5 or .keras file. Received: weights={weights!r}"
+            f"weights must be None, {known}the path of a .weights.h5, .h5, .keras or .safetensors file. "
+            f"Received: weights={weights!r}"
         )
     if not Path(weights).is_file():
         raise FileNotFoundError(f"weights: there is no file {os.fspath(weights)!r}")
+    if Path(weights).suffix == ".safetensors":
+        layout_of(card.name)
 
 
 def load_weights(model: keras.Model, path: str | os.PathLike[str], *, builder: str | None = None) -> None:
@@ -54,7 +58,8 @@ def load_weights(model: keras.Model, path: str | os.PathLike[str], *, builder: s
 
     Args:
         model: A built model.
-        path: A `.weights.h5` or `.h5` file, or the `.keras` file of a whole model of the same architecture.
+        path: A `.weights.h5` or `.h5` file, or the `.keras` file of a whole model of the same architecture; a
+            `.safetensors` file goes to `load_safetensors`.
         builder: Name of the builder that made the model. Defaults to the model's name.
 
     Raises:
@@ -68,7 +73,10 @@ def load_weights(model: keras.Model, path: str | os.PathLike[str], *, builder: s
     if not path.is_file():
         raise FileNotFoundError(f"weights: there is no file {str(path)!r}")
     if not path.name.endswith(_SUFFIXES):
-        raise ValueError(f"weights must be a .weights.h5, .h5 or .keras file. Received: {str(path)!r}")
+        raise ValueError(f"weights must be a .weights.h5, .h5, .keras or .safetensors file. Received: {str(path)!r}")
+    if path.suffix == ".safetensors":
+        load_safetensors(model, path, builder=builder)
+        return
     try:
         file = layouts.read(path)
         found = {} if file.ordered else _read_shapes(path)

@@ -178,6 +178,9 @@ EXPORTED = (
     *("resnet20", "unet", "alexnet", "googlenet", "squeezenet1_0", "densenet_cifar"),
     *("resnet18_v2", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny"),
     *("gcn", "gat"),
+    *("simple_rnn", "lstm", "gru", "tcn"),
+    *("gpt", "gpt2"),
+    "bert_tiny",
 )
 
 

@@ -13,21 +13,19 @@ import kerazoo
 from kerazoo.catalog import builder, builder_parameters
 
 _PAPER_SIZES = """
-import gc, json, math, sys
+import json, math, sys
 sys.path.insert(0, "tests/kerazoo")
 import kerazoo, zoo
 figures = {}
-with zoo.cheap_weights():
+with zoo.weightless():
     for name in kerazoo.list_models():
         model = kerazoo.create_model(name)
         figures[name] = {
             "params": model.count_params(),
             "trainable_params": sum(math.prod(weight.shape) for weight in model.trainable_weights),
-            "flops": sum(kerazoo.count_flops(part) for part in zoo.functional_parts(model)),
+            "flops": sum(kerazoo.count_flops(part, zoo.full_sizes(part, name)) for part in zoo.functional_parts(model)),
             "input_shape": list(zoo.first_input(name, model).shape[1:]),
         }
-        del model
-        gc.collect()  # models are freed by the collector only
 print(json.dumps(figures))
 """
 

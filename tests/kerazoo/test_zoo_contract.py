@@ -151,11 +151,18 @@ BAD: list[tuple[str, Any]] = [
     ("target_vocab_size", 2.5),
     ("embedding_dim", 0),
     ("max_length", 0),
+    ("length", 0),
+    ("length", 2000),
     ("num_layers", 0),
     ("num_heads", 0),
     ("hidden_dim", 0),
     ("mlp_dim", -1),
     ("units", 0),
+    ("mode", "one_to_some"),
+    ("stateful", 1),
+    ("batch_size", 0),
+    ("reset_after", "no"),
+    ("num_levels", 0),
     ("bidirectional", "both"),
     ("patch_size", 0),
     ("num_features", 0),
@@ -167,6 +174,8 @@ BAD: list[tuple[str, Any]] = [
     ("residual", 1),
     ("attention_dropout_rate", 1.0),
     ("pad_id", "zero"),
+    ("head", "question_answering"),
+    ("gelu_approximate", "yes"),
 ]
 
 
@@ -193,7 +202,8 @@ def test_a_layer_as_activation_is_sent_to_prelu() -> None:
 
 @pytest.mark.parametrize("activation", ["softmax", "log_softmax", keras.activations.softmax])
 @pytest.mark.parametrize(
-    "name", zoo.models(lambda card: card.kind in ("image_classifier", "dense_prediction", "vector", "graph"))
+    "name",
+    zoo.models(lambda card: card.kind in ("image_classifier", "dense_prediction", "vector", "sequence", "graph")),
 )
 def test_softmax_of_one_is_refused(name: str, activation: Any) -> None:
     second = list(builder_parameters(name))[1]

@@ -26,8 +26,7 @@ COUNTS = [row for path in sorted(_REFERENCES.glob("counts*.json")) for row in js
 
 @pytest.mark.parametrize("row", COUNTS, ids=lambda row: f"{row['builder']} {[*row['arguments'].values()]}")
 def test_counts(row: dict[str, Any]) -> None:
-    gc.collect()  # a VGG takes half a gigabyte, and models are freed by the collector only
-    with zoo.cheap_weights():
+    with zoo.weightless():
         model = kerazoo.create_model(row["builder"], **row["arguments"])
     assert sum(math.prod(weight.shape) for weight in model.trainable_weights) == row["trainable"], row["source"]
     assert row["total"] in (None, model.count_params()), row["source"]

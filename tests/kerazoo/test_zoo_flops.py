@@ -121,6 +121,12 @@ def test_attention_with_a_mask() -> None:
     assert kerazoo.count_flops(keras.Model(rows, along)) == 2 * 4 * macs
 
 
+def test_a_table_of_tokens_is_free_and_its_reverse_is_a_product() -> None:
+    tokens, table = keras.Input((5,), dtype="int32"), layers.ReversibleEmbedding(11, 8)
+    assert kerazoo.count_flops(keras.Model(tokens, table(tokens))) == 0
+    assert kerazoo.count_flops(keras.Model(tokens, table(table(tokens), reverse=True))) == 2 * 5 * 8 * 11
+
+
 def test_sequential() -> None:
     stack = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dense(2)])
     assert kerazoo.count_flops(stack) == 2 * (12 + 6)

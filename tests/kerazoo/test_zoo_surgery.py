@@ -168,7 +168,7 @@ def test_freeze_refuses() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", zoo.distinct(lambda card: card.kind in ("image_classifier", "dense_prediction", "vector"))
+    "name", zoo.distinct(lambda card: card.kind in ("image_classifier", "dense_prediction", "vector", "sequence"))
 )
 def test_replace_head(name: str) -> None:
     old = zoo.fresh(name)

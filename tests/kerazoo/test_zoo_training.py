@@ -8,14 +8,12 @@ import pytest
 import tensorflow as tf
 import zoo
 
-import kerazoo
-
 
 def _compiled(name: str) -> keras.Model:
     model = zoo.fresh(name)
     model.compile(
         keras.optimizers.SGD(1e-4),
-        loss=kerazoo.model_card(name).sample.loss,
+        loss=zoo.loss(name),
         jit_compile=False,
         run_eagerly=True,
     )

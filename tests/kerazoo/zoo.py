@@ -46,6 +46,8 @@ SAME_CODE = {
         "densenet169": "densenet121",
         "densenet201": "densenet121",
     },
+    **dict.fromkeys(("bert_mini", "bert_small", "bert_medium", "bert_base", "bert_large"), "bert_tiny"),
+    **{"gpt2_tiny": "gpt2", "gpt2_medium": "gpt2", "gpt2_large": "gpt2", "gpt2_xl": "gpt2"},
 }
 
 
@@ -82,6 +84,30 @@ def cheap_weights() -> Iterator[None]:
         yield
     finally:
         keras.layers.Layer.add_weight = original
+
+
+@contextmanager
+def weightless() -> Iterator[None]:
+    """Builds models whose weights have shapes and no values, however many; nothing can be computed with them."""
+    original = keras.Variable.assign
+    keras.Variable.assign = lambda self, value: None
+    try:
+        with cheap_weights(), keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        keras.Variable.assign = original
+
+
+def full_sizes(model: keras.Model, name: str) -> list[tuple[int, ...]]:
+    """Returns the shapes of a model's inputs, sequences of open length as long as they may be, or of 32 steps."""
+    longest = kerazoo.catalog.builder_parameters(name).get("max_length", 32)
+    return [tuple(longest if size is None else size for size in tensor.shape[1:]) for tensor in model.inputs]
+
+
+def loss(name: str) -> Any:
+    """Returns the loss of a card for `compile`."""
+    wanted = kerazoo.model_card(name).sample.loss
+    return keras.losses.get(dict(wanted)) if isinstance(wanted, Mapping) else wanted
 
 
 def mutated(model: keras.Model, change: Mapping[str, Mapping[str, Any]]) -> keras.Model:

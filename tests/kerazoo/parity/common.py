@@ -2,7 +2,7 @@
 
 A module `torch_<group>.py` beside this one holds networks and `CASES`: name -> (builder, its arguments, image shape,
 function that makes the PyTorch version). Sub-modules carry the names of the Keras layers; a block of several layers has
-an attribute `name`, which stands in front of theirs.
+an attribute `name`, which stands in front of theirs; one whose weights are cut otherwise has a method `seed(name)`.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ def fill(model: nn.Module) -> nn.Module:
         for name, layer in model.named_modules():
             parent, _, own = name.rpartition(".")
             layer_name = f"{prefixes[parent]}_{own}" if parent in prefixes else own
+            if hasattr(layer, "seed"):
+                layer.seed(layer_name)
             words = _NAMES.get(type(layer), {"weight": "kernel", "bias": "bias"})
             for key, tensor in [*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)]:
                 if key in words:

@@ -1,0 +1,160 @@
+"""Cards of the Transformers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kerazoo.card import ModelCard, Sample, Tensor
+
+_OF_LOGITS = {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}}
+_TINY = {"vocab_size": 11, "max_length": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 16}
+_HF = "transformers 5.23, {} (the tied head counts once)"
+
+
+def _bert(name: str, summary: str, params: int, flops: int, **options: Any) -> ModelCard:
+    return ModelCard(
+        **{
+            "title": "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding",
+            "authors": "J. Devlin, M.-W. Chang, K. Lee, K. Toutanova",
+            "year": 2018,
+            "paper_url": "https://arxiv.org/abs/1810.04805",
+            **options,
+        },
+        name=name,
+        family="bert",
+        kind="language_model",
+        task="masked-language-modelling",
+        module="kerazoo.transformers.bert",
+        summary=summary,
+        input_shape=(None,),
+        num_outputs=30522,
+        input_range="token numbers 0 to vocab_size - 1",
+        params=params,
+        trainable_params=params,
+        flops=flops,
+        params_source=_HF.format("BertForPreTraining"),
+        custom_objects=True,
+        test_config={**_TINY, "head": "classifier", "num_classes": 3},
+        sample=Sample(
+            inputs={"token_ids": Tensor((6,), "int32", 0, 11), "segment_ids": Tensor((6,), "int32", 0, 2)},
+            targets=Tensor((), "int32", 0, 3),
+        ),
+        deviations=("All tokens go through the masked head, not only those that were covered.",),
+        unlike_default=("The authors' code has GELU in its form with tanh: gelu_approximate=True.",),
+    )
+
+
+_TURC = {
+    "title": "Well-Read Students Learn Better: On the Importance of Pre-training Compact Models",
+    "authors": "I. Turc, M.-W. Chang, K. Lee, K. Toutanova",
+    "year": 2019,
+    "paper_url": "https://arxiv.org/abs/1908.08962",
+}
+
+
+def _gpt(name: str, summary: str, params: int, flops: int, source: str, **options: Any) -> ModelCard:
+    return ModelCard(
+        **{
+            "title": "Language Models are Unsupervised Multitask Learners",
+            "authors": "A. Radford, J. Wu, R. Child, D. Luan, D. Amodei, I. Sutskever",
+            "year": 2019,
+            "paper_url": "https://cdn.openai.com/better-language-models/"
+            "language_models_are_unsupervised_multitask_learners.pdf",
+            "family": "gpt2",
+            "num_outputs": 50257,
+            **options,
+        },
+        name=name,
+        kind="language_model",
+        task="language-modelling",
+        module="kerazoo.transformers.gpt",
+        summary=summary,
+        input_shape=(None,),
+        input_range="token numbers 0 to vocab_size - 1",
+        params=params,
+        trainable_params=params,
+        flops=flops,
+        params_source=source,
+        custom_objects=True,
+        test_config=_TINY,
+        sample=Sample(inputs=Tensor((6,), "int32", 0, 11), targets=Tensor((6,), "int32", 0, 11), loss=_OF_LOGITS),
+    )
+
+
+_DROPOUT = "Dropout as in Hugging Face's configuration; the paper does not say, the released code has none."
+_LABEL = "The paper's own label of its size, {}, is wrong."
+
+CARDS = (
+    _bert(
+        "bert_tiny",
+        "BERT of 2 blocks and 128 features, which a laptop fine-tunes in minutes.",
+        4_433_468,
+        4_688_478_720,
+        **_TURC,
+    ),
+    _bert("bert_mini", "BERT of 4 blocks and 256 features.", 11_267_900, 12_363_367_424, **_TURC),
+    _bert("bert_small", "BERT of 4 blocks and 512 features.", 29_058_876, 31_303_665_664, **_TURC),
+    _bert("bert_medium", "BERT of 8 blocks and 512 features.", 41_668_412, 46_336_051_200, **_TURC),
+    _bert(
+        "bert_base", "The paper's smaller network: a token sees its whole surroundings.", 110_106_428, 121_245_404_160
+    ),
+    _bert("bert_large", "The paper's larger network: 24 blocks, 1024 features.", 336_226_108, 368_087_928_832),
+    _gpt(
+        "gpt",
+        "A Transformer that predicts the next token, pre-trained on text and fine-tuned on tasks.",
+        116_534_784,
+        128_469_958_656,
+        _HF.format("OpenAIGPTLMHeadModel"),
+        family="gpt",
+        title="Improving Language Understanding by Generative Pre-Training",
+        authors="A. Radford, K. Narasimhan, T. Salimans, I. Sutskever",
+        year=2018,
+        paper_url="https://cdn.openai.com/research-covers/language-unsupervised/language_understanding_paper.pdf",
+        num_outputs=40478,
+    ),
+    _gpt(
+        "gpt2",
+        "A Transformer that predicts the next token; the smallest of the four published.",
+        124_439_808,
+        291_648_307_200,
+        _HF.format("GPT2LMHeadModel"),
+        deviations=(_DROPOUT,),
+        unlike_default=(_LABEL.format("117M"),),
+    ),
+    _gpt(
+        "gpt2_tiny",
+        "GPT-2 in a size that a laptop trains on characters.",
+        842_496,
+        545_259_520,
+        "embeddings V d + L d, blocks 12 d^2 + 13 d each, final norm 2 d, by hand",
+        num_outputs=128,
+        deviations=("Not one of the paper's sizes.",),
+    ),
+    _gpt(
+        "gpt2_medium",
+        "GPT-2 with 24 blocks.",
+        354_823_168,
+        826_951_073_792,
+        _HF.format("GPT2LMHeadModel"),
+        deviations=(_DROPOUT,),
+        unlike_default=(_LABEL.format("345M"),),
+    ),
+    _gpt(
+        "gpt2_large",
+        "GPT-2 with 36 blocks.",
+        774_030_080,
+        1_774_570_700_800,
+        _HF.format("GPT2LMHeadModel"),
+        deviations=(_DROPOUT,),
+        unlike_default=(_LABEL.format("762M"),),
+    ),
+    _gpt(
+        "gpt2_xl",
+        "GPT-2 with 48 blocks.",
+        1_557_611_200,
+        3_506_703_564_800,
+        _HF.format("GPT2LMHeadModel"),
+        deviations=(_DROPOUT,),
+        unlike_default=(_LABEL.format("1542M"),),
+    ),
+)
