@@ -30,6 +30,7 @@ _PUBLIC = {
     "load_safetensors": "kerazoo.weights",
     "load_model": "kerazoo.files",
     "export": "kerazoo.exporters",
+    "generate": "kerazoo.generation",
 }
 _MODULES = (
     "blocks",

@@ -4,6 +4,7 @@ import keras  # noqa: F401  first, so that the hook of kerazoo runs before any o
 
 from kerazoo.layers.activations import gelu_tanh, heaviside, quantizer, quick_gelu, scaled_tanh
 from kerazoo.layers.bias import Bias
+from kerazoo.layers.cached_attention import CachedAttention, KeysAndValues
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
 from kerazoo.layers.graph import GraphAttention, GraphConvolution
@@ -18,10 +19,12 @@ from kerazoo.layers.weight_norm import WeightNormConv1D
 
 __all__ = [
     "Bias",
+    "CachedAttention",
     "EuclideanRBF",
     "GaussianRBF",
     "GraphAttention",
     "GraphConvolution",
+    "KeysAndValues",
     "LastStep",
     "LocalResponseNormalization",
     "MaxPoolWithSwitches2D",

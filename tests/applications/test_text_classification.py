@@ -191,7 +191,6 @@ MODELS = {
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_kind_of_model_goes_through_everything(model, tmp_path):
-    words = [*SMALL[:3]]
     answer = command(
         "train", "text-classification", "--data", table(tmp_path / "t.csv"), "--model", model, *MODELS[model],
         "--no-tensorboard", "--fast-dev-run", "--out", tmp_path, "--name", "run",

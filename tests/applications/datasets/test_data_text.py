@@ -74,14 +74,14 @@ def test_columns_of_other_names(tmp_path):
 
 BAD_TEXTS = [
     (
-        dict(names=("sentence", "label")),
+        {"names": ("sentence", "label")},
         r"text_column: .* has no column 'text'; it has sentence, label\. .*--text-column",
     ),
-    (dict(names=("text", "class")), r"label_column: .* has no column 'label'.*--label-column names it"),
-    (dict(rows=[(text, "c") for text, _ in ROWS]), r"has one class only \('c'\); classification needs at least two"),
-    (dict(rows=[(text, text) for text, _ in ROWS]), r"20 different values in 20 rows, too many for classes"),
-    (dict(rows=[("", "c"), ("", "d")]), "holds no text with a class"),
-    (dict(rows=ROWS[:2]), "at least 3 are needed"),
+    ({"names": ("text", "class")}, r"label_column: .* has no column 'label'.*--label-column names it"),
+    ({"rows": [(text, "c") for text, _ in ROWS]}, r"has one class only \('c'\); classification needs at least two"),
+    ({"rows": [(text, text) for text, _ in ROWS]}, r"20 different values in 20 rows, too many for classes"),
+    ({"rows": [("", "c"), ("", "d")]}, "holds no text with a class"),
+    ({"rows": ROWS[:2]}, "at least 3 are needed"),
 ]
 
 
