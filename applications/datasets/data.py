@@ -22,9 +22,10 @@ TABLE_NAMES = ("breast_cancer", "wine", "diabetes", "xor")
 IMAGE_REGRESSION_NAMES = ("beads",)
 GRAPH_NAMES = ("karate",)
 TEXT_NAMES = ("pydoc",)
+PAIR_NAMES = ("dates",)
 EMBEDDED_NAMES = (
     *(CLASSIFICATION_NAMES + SEGMENTATION_NAMES + TABLE_NAMES + IMAGE_REGRESSION_NAMES),
-    *(GRAPH_NAMES + TEXT_NAMES),
+    *(GRAPH_NAMES + TEXT_NAMES + PAIR_NAMES),
 )
 FRACTIONS = (0.7, 0.15, 0.15)
 

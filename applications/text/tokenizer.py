@@ -71,6 +71,16 @@ class TextTokenizer:
         return self.vocabulary[UNK]
 
     @property
+    def start(self) -> int:
+        """Number of [CLS], with which a written text begins."""
+        return self.vocabulary[CLS]
+
+    @property
+    def end(self) -> int:
+        """Number of [SEP], with which a written text ends."""
+        return self.vocabulary[SEP]
+
+    @property
     def mask(self) -> int:
         """Number of [MASK]."""
         return self.vocabulary[MASK]
@@ -127,6 +137,17 @@ class TextTokenizer:
         tokenizer.no_padding()
         return TextTokenizer(_file(tokenizer))
 
+    def with_ends(self) -> TextTokenizer:
+        """Returns one that sets [CLS] in front of a text and [SEP] behind it: where a written text begins and ends."""
+        from tokenizers import processors
+
+        content = json.loads(self.json)
+        vocabulary = content["model"]["vocab"]
+        ends = [(token, vocabulary.setdefault(token, len(vocabulary))) for token in (CLS, SEP)]
+        tokenizer = library().Tokenizer.from_str(json.dumps(content))
+        tokenizer.post_processor = processors.TemplateProcessing(single=f"{CLS} $A {SEP}", special_tokens=ends)
+        return TextTokenizer(_file(tokenizer))
+
     def with_length(self, length: int) -> TextTokenizer:
         """Returns one that cuts and fills up texts to a length, so that its numbers are a model's input as they are."""
         tokenizer = library().Tokenizer.from_str(self.json)
@@ -135,9 +156,9 @@ class TextTokenizer:
         return TextTokenizer(_file(tokenizer))
 
 
-def load_tokenizer(folder: str | Path) -> TextTokenizer:
-    """Returns the tokeniser of a run; raises UserError where its file is missing."""
-    path = Path(folder) / FILE
+def load_tokenizer(folder: str | Path, file: str = FILE) -> TextTokenizer:
+    """Returns a tokeniser of a run; raises UserError where its file is missing."""
+    path = Path(folder) / file
     if not path.is_file():
         raise UserError(f"'{path}' is missing: without the tokeniser of its training the model can read no text.")
     return TextTokenizer(path.read_text(encoding="utf-8"))
