@@ -10,9 +10,11 @@ from kerazoo.layers.gaussian_rbf import GaussianRBF
 from kerazoo.layers.graph import GraphAttention, GraphConvolution
 from kerazoo.layers.last_step import LastStep
 from kerazoo.layers.local_response import LocalResponseNormalization
+from kerazoo.layers.maxout import Maxout
 from kerazoo.layers.padding_mask import PaddingMask
 from kerazoo.layers.partial_conv import PartialConv2D
 from kerazoo.layers.position import PositionEmbedding, SinusoidalPositions, sinusoids
+from kerazoo.layers.reverse_tokens import ReverseTokens
 from kerazoo.layers.take_token import TakeToken
 from kerazoo.layers.unpooling import MaxPoolWithSwitches2D, MaxUnpool2D
 from kerazoo.layers.weight_norm import WeightNormConv1D
@@ -29,9 +31,11 @@ __all__ = [
     "LocalResponseNormalization",
     "MaxPoolWithSwitches2D",
     "MaxUnpool2D",
+    "Maxout",
     "PaddingMask",
     "PartialConv2D",
     "PositionEmbedding",
+    "ReverseTokens",
     "SinusoidalPositions",
     "TakeToken",
     "WeightNormConv1D",

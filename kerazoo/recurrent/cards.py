@@ -29,6 +29,31 @@ def _rnn(name: str, recurrent: int, head: int, **words: Any) -> ModelCard:
     )
 
 
+_SMALL = {"source_vocab_size": 11, "target_vocab_size": 9, "embedding_dim": 3}
+
+
+def _translator(name: str, params: int, flops: int, **words: Any) -> ModelCard:
+    return ModelCard(
+        name=name,
+        family=name,
+        kind="encoder_decoder",
+        task="sequence-to-sequence",
+        input_shape=(None,),
+        num_outputs=words.pop("num_outputs", 10_000),
+        input_range="token numbers, 0 for padding",
+        params=params,
+        trainable_params=params,
+        flops=flops,
+        custom_objects=True,
+        sample=Sample(
+            inputs={"source_ids": Tensor((6,), "int32", 0, 11), "target_ids": Tensor((5,), "int32", 1, 9)},
+            targets=Tensor((5,), "int32", 1, 9),
+            loss={"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": True}},
+        ),
+        **words,
+    )
+
+
 CARDS = (
     _rnn(
         "simple_rnn",
@@ -99,5 +124,56 @@ CARDS = (
         sample=_SAMPLE,
         test_config={"input_shape": (6, 3), "num_classes": 5, "filters": 4, "num_levels": 2, "kernel_size": 2},
         deviations=("Dropout takes whole features, as the paper says; the authors' code drops single numbers.",),
+    ),
+    _translator(
+        "seq2seq",
+        9_791_248,
+        298_057_728,
+        module="kerazoo.recurrent.seq2seq",
+        title="Sequence to sequence learning with neural networks",
+        authors="I. Sutskever, O. Vinyals, Q. V. Le",
+        year=2014,
+        paper_url="https://arxiv.org/abs/1409.3215",
+        summary="One LSTM reads the source reversed, another one writes the target from its last states.",
+        params_source="two embeddings, 4 layers of 4 U (E + U + 1), head (U + 1) V; the paper's sizes give its 384 M",
+        test_config={**_SMALL, "units": 4, "num_layers": 2},
+        deviations=(
+            "The default is laptop-sized: 10,000 words, 2 layers of 256 units; the paper's 160,000 and 80,000 words, 4 "
+            "layers and embeddings of 1000 are arguments.",
+        ),
+    ),
+    _translator(
+        "bahdanau_seq2seq",
+        80_443_000,
+        2_708_944_000,
+        module="kerazoo.recurrent.bahdanau",
+        title="Neural machine translation by jointly learning to align and translate",
+        authors="D. Bahdanau, K. Cho, Y. Bengio",
+        year=2014,
+        paper_url="https://arxiv.org/abs/1409.0473",
+        num_outputs=30_000,
+        summary="Before every word the decoder looks at all places of the source, weighted by how well they fit.",
+        params_source="the matrices of the paper's appendix A, with one bias per gate and layer",
+        test_config={**_SMALL, "units": 4, "attention_units": 3, "maxout_units": 2},
+        deviations=("The encoder's unit is Cho's, whose z says how much stays; the appendix has the reverse in both.",),
+    ),
+    _translator(
+        "luong_seq2seq",
+        10_250_000,
+        328_466_432,
+        module="kerazoo.recurrent.luong",
+        title="Effective approaches to attention-based neural machine translation",
+        authors="M.-T. Luong, H. Pham, C. D. Manning",
+        year=2015,
+        paper_url="https://arxiv.org/abs/1508.04025",
+        summary="The decoder looks at the source after its step, and is fed what it made of it.",
+        params_source="two embeddings, LSTM layers, W_a, W_c and head by hand",
+        test_config={**_SMALL, "units": 4, "num_layers": 2},
+        deviations=(
+            "The default is laptop-sized: 10,000 words, 2 layers of 256 units; the paper's 50,000 words, 4 layers and "
+            "embeddings of 1000 are arguments.",
+            "Global attention only; the paper's local attention is left out.",
+            "No dropout between the layers of the decoder, which run inside one loop.",
+        ),
     ),
 )

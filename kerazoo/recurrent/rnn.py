@@ -20,7 +20,7 @@ from keras import layers
 from kerazoo import checks
 from kerazoo.catalog import register_model
 from kerazoo.generation.stepper import Stepper
-from kerazoo.recurrent._stepping import compiled, initial_states, last_logits
+from kerazoo.recurrent._stepping import advancing, beginning
 
 MODES = ("one_to_one", "one_to_many", "many_to_one", "many_to_many")
 
@@ -208,29 +208,22 @@ def stepper(model: keras.Model, *, start_id: int | None = None) -> Stepper:
             "a stepper needs vocab_size equal to num_classes, and stateful=False. "
             f"Received: {model.name!r} with {embedding.input_dim} and {head.units}, stateful={stack[0].stateful}"
         )
-    ids = keras.Input((None,), dtype="int32", name="token_ids")
-    words = [[f"{layer.name}_{index}" for index in range(len(layer.state_size))] for layer in stack]
-    old = [[keras.Input((stack[0].units,), name=word) for word in group] for group in words]
-    x, new = embedding(ids), []
-    for layer, states in zip(stack, old, strict=True):
-        # Keras hands on no mask to a layer that is given a state.
-        x, *states = layer(x, initial_state=states, mask=embedding.compute_mask(ids))
-        new.append(states)
-    # The hidden state is the output of the last step that is no padding.
-    advance = compiled(keras.Model([ids, old], [last_logits(head, new[-1][0]), new], name=f"{model.name}_step"))
+    advance = advancing(embedding, stack, head)
+
+    def zeros(count: int) -> list[list[np.ndarray]]:
+        return [[np.zeros((count, layer.units), "float32") for _ in layer.state_size] for layer in stack]
 
     def start(inputs: Any) -> tuple[Any, Any]:
         if "condition" not in names:
             tokens = np.asarray(inputs, "int32")
-            return advance([tokens, [[np.zeros((len(tokens), s.shape[1]), "float32") for s in g] for g in old]])
-        tokens = np.full((len(inputs), 1), start_id, "int32")
-        return advance([tokens, begin(np.asarray(inputs, "float32"))])
+            return advance([tokens, zeros(len(tokens))])
+        return advance([np.full((len(inputs), 1), start_id, "int32"), begin(np.asarray(inputs, "float32"))])
 
     if "condition" in names:
         if start_id is None:
             raise ValueError("start_id must be the first token after a condition. Received: start_id=None")
-        begin = compiled(initial_states(model, model.input["condition"]))
-    return Stepper(start, lambda tokens, state: advance([np.asarray(tokens)[:, None], state]), head.units)
+        begin = beginning(model, model.input["condition"])
+    return Stepper(start, lambda tokens, state: advance([np.asarray(tokens, "int32")[:, None], state]), head.units)
 
 
 @register_model(family=_recurrent)
