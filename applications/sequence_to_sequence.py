@@ -66,7 +66,7 @@ class SequenceToSequence(Application):
 
     data: str = option("dates", "`dates`, or a TSV file of pairs.")
     model: str = option("luong_seq2seq", "Recurrent model with or without attention, or a Transformer.")
-    epochs: int = option(12, "Passes over the training data.", minimum=1)
+    epochs: int = option(6, "Passes over the training data; a few hundred pairs need fifty or more.", minimum=1)
     batch_size: int = option(64, "Samples per step, over all devices together.", minimum=1)
     learning_rate: float = option(5e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
@@ -307,7 +307,10 @@ def stepper_of(model: keras.Model, builder: str, target: TextTokenizer) -> Any:
 
     import kerazoo
 
-    return importlib.import_module(kerazoo.model_card(builder).module).stepper(model, start_id=target.start)
+    module = kerazoo.model_card(builder).module
+    # The steps of all Transformers stand in one module, those of a recurrent network beside it.
+    module = "kerazoo.transformers.translation" if module.startswith("kerazoo.transformers.") else module
+    return importlib.import_module(module).stepper(model, start_id=target.start)
 
 
 def check_sources(

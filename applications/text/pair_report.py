@@ -129,11 +129,6 @@ def attention_maps(
     model: keras.Model, datasets: PairData, answers: Sequence[str], tokenizers: tuple[TextTokenizer, TextTokenizer]
 ) -> matplotlib.figure.Figure | None:
     """Draws what the model looks at for some test pairs, mistakes first; None for a model without attention."""
-    import numpy as np
-    from kerazoo.recurrent.attention import AttentiveRNN, attention_weights
-
-    if not any(isinstance(layer, AttentiveRNN) for layer in model.layers):
-        return None
     source, target = tokenizers
     sources, right = datasets.part("test")[0], is_right(datasets, answers)
     shown = sorted(range(len(sources)), key=lambda row: right[row])[:2]
@@ -145,7 +140,9 @@ def attention_maps(
             shown.append(row)
     chosen = [answers[row] for row in shown]
     ids, written = source.batch([sources[row] for row in shown])[0], target.batch(chosen)[0]
-    weights = attention_weights(model, ids, written[:, :-1])
+    weights = looked_at(model, ids, written[:, :-1])
+    if weights is None:
+        return None
     names = [dict(zip(t.vocabulary.values(), t.vocabulary, strict=True)) for t in tokenizers]
     panels = []
     for row, place in enumerate(shown):
@@ -153,7 +150,23 @@ def attention_maps(
         wrote = [names[1][int(token)] for token in written[row, 1:] if token]
         wrote = ["end" if name == "[SEP]" else name for name in wrote]
         panels.append((weights[row, : len(wrote), : len(read)], read, wrote, bool(right[place])))
-    return draw_maps(panels) if np.isfinite(weights).all() else None
+    return draw_maps(panels)
+
+
+def looked_at(model: keras.Model, source_ids: np.ndarray, target_ids: np.ndarray) -> np.ndarray | None:
+    """Returns how much each token written looks at each token read, (pairs, written, read).
+
+    Of a Transformer it is the mean of the heads of its last block; None for a model without attention.
+    """
+    from kerazoo.recurrent.attention import AttentiveRNN, attention_weights
+
+    if any(isinstance(layer, AttentiveRNN) for layer in model.layers):
+        return attention_weights(model, source_ids, target_ids)
+    if any(layer.name.endswith("_cross_attention") for layer in model.layers):
+        from kerazoo.transformers import translation
+
+        return list(translation.attention_weights(model, source_ids, target_ids).values())[-1].mean(axis=1)
+    return None
 
 
 def draw_maps(panels: Sequence[tuple[np.ndarray, list[str], list[str], bool]]) -> matplotlib.figure.Figure:
