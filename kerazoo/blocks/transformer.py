@@ -28,6 +28,7 @@ class Transformer:
         hidden_dropout_rate: On the hidden units of the perceptron.
         use_bias: Whether the four projections of the attention have biases.
         kernel_initializer: Of all kernels.
+        attention_initializer: Of the four projections of the attention, where it is another one.
     """
 
     num_heads: int
@@ -40,6 +41,7 @@ class Transformer:
     hidden_dropout_rate: float = 0.0
     use_bias: bool = True
     kernel_initializer: Any = "glorot_uniform"
+    attention_initializer: Any = None
 
     def __post_init__(self) -> None:
         checks.positive_int("num_heads", self.num_heads)
@@ -108,12 +110,13 @@ class Transformer:
                 f"hidden_dim must be a multiple of num_heads. Received: hidden_dim={features}, "
                 f"num_heads={self.num_heads}"
             )
+        initializer = self.kernel_initializer if self.attention_initializer is None else self.attention_initializer
         attend = layers.MultiHeadAttention(
             self.num_heads,
             features // self.num_heads,
             dropout=self.attention_dropout_rate,
             use_bias=self.use_bias,
-            kernel_initializer=own_initializer(self.kernel_initializer),
+            kernel_initializer=own_initializer(initializer),
             name=name,
         )
         return attend(x, memory, attention_mask=mask, use_causal_mask=causal)

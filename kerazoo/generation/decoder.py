@@ -47,7 +47,7 @@ def stepper(model: keras.Model) -> Stepper:
         used, pads, *cache = (np.asarray(part) for part in state)
         taken, slots = int(used[0, 0]), cache[0].shape[2]
         if taken == slots:
-            more = _room(taken + 1, table.max_length) - slots
+            more = room(taken + 1, table.max_length) - slots
             cache = [np.pad(part, ((0, 0), (0, 0), (0, more), (0, 0))) for part in cache]
         logits, *cache = next_one.predict_on_batch([np.asarray(tokens, "int32")[:, None], pads, used, *cache])
         return logits, [used + 1, pads, *cache]
@@ -131,8 +131,8 @@ def _padded(prompt: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.ma.getdata(np.ma.asarray(prompt)).astype("int32"), pads
 
 
-def _room(length: int, longest: int) -> int:
-    """Returns how many slots are made for some tokens."""
+def room(length: int, longest: int) -> int:
+    """Returns how many slots are made for some tokens: so many that few shapes are compiled."""
     slots = _SMALLEST
     while slots < length:
         slots *= 2

@@ -13,6 +13,7 @@ class Bias(keras.layers.Layer):
     """Adds one learnt number per feature, behind a product whose kernel belongs to another layer.
 
     Args:
+        initializer: Initial values.
         **options: Those of every `keras.layers.Layer`.
 
     Example:
@@ -20,12 +21,13 @@ class Bias(keras.layers.Layer):
         (2, 3)
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, initializer: Any = "zeros", **options: Any) -> None:
         super().__init__(**options)
+        self.initializer = keras.initializers.get(initializer)
         self.supports_masking = True
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        self.bias = self.add_weight(name="bias", shape=(input_shape[-1],), initializer="zeros")
+        self.bias = self.add_weight(name="bias", shape=(input_shape[-1],), initializer=self.initializer)
 
     def call(self, inputs: Any) -> Any:
         return inputs + self.bias
@@ -36,3 +38,6 @@ class Bias(keras.layers.Layer):
     def flops(self, input_shapes: Sequence[Sequence[int]], output_shape: Sequence[int]) -> int:
         """Additions are not counted."""
         return 0
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"initializer": keras.initializers.serialize(self.initializer)}

@@ -9,6 +9,21 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerazoo import checks
+
+
+def _rows(layer: Any, table: Any, inputs: Any, positions: Any) -> Any:
+    """Returns the rows of a table that belong to a sequence."""
+    table = ops.cast(table, inputs.dtype)
+    if positions is not None:
+        return ops.take(table, positions, axis=0)
+    length = inputs.shape[1]
+    if length is not None and length > layer.max_length:
+        raise ValueError(
+            f"a sequence may have at most max_length={layer.max_length} tokens. Received: {length} in {layer.name!r}"
+        )
+    return table[: ops.shape(inputs)[1]]
+
 
 @keras.saving.register_keras_serializable(package="kerazoo")
 class PositionEmbedding(keras.layers.Layer):
@@ -42,15 +57,7 @@ class PositionEmbedding(keras.layers.Layer):
 
     def call(self, inputs: Any, positions: Any = None) -> Any:
         """Adds the vectors of the first positions, or those of `positions` (batch, length)."""
-        table = ops.cast(self.embeddings, inputs.dtype)
-        if positions is not None:
-            return inputs + ops.take(table, positions, axis=0)
-        length = inputs.shape[1]
-        if length is not None and length > self.max_length:
-            raise ValueError(
-                f"a sequence may have at most max_length={self.max_length} tokens. Received: {length} in {self.name!r}"
-            )
-        return inputs + table[: ops.shape(inputs)[1]]
+        return inputs + _rows(self, self.embeddings, inputs, positions)
 
     def compute_output_spec(self, inputs: Any, positions: Any = None) -> keras.KerasTensor:
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
@@ -113,15 +120,17 @@ class SinusoidalPositions(keras.layers.Layer):
 
     def __init__(self, max_length: int, layout: str = "interleaved", offset: int = 0, **options: Any) -> None:
         super().__init__(**options)
+        checks.one_of("layout", layout, ("interleaved", "halves"))
         self.max_length, self.layout, self.offset = max_length, layout, offset
         self.supports_masking = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, positions: Any = None) -> Any:
+        """Adds the vectors of the first positions, or those of `positions` (batch, length)."""
         table = sinusoids(self.max_length, inputs.shape[-1], self.layout, self.offset)
-        return inputs + ops.cast(ops.convert_to_tensor(table), inputs.dtype)[: ops.shape(inputs)[1]]
+        return inputs + _rows(self, ops.convert_to_tensor(table), inputs, positions)
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        return tuple(input_shape)
+    def compute_output_spec(self, inputs: Any, positions: Any = None) -> keras.KerasTensor:
+        return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"max_length": self.max_length, "layout": self.layout, "offset": self.offset}

@@ -84,7 +84,61 @@ def _gpt(name: str, summary: str, params: int, flops: int, source: str, **option
 _DROPOUT = "Dropout as in Hugging Face's configuration; the paper does not say, the released code has none."
 _LABEL = "The paper's own label of its size, {}, is wrong."
 
+
+def _transformer(name: str, summary: str, vocab_size: int, params: int, flops: int, source: str) -> ModelCard:
+    return ModelCard(
+        name=name,
+        family="transformer",
+        kind="encoder_decoder",
+        task="translation",
+        module="kerazoo.transformers.transformer",
+        title="Attention Is All You Need",
+        authors="A. Vaswani, N. Shazeer, N. Parmar, J. Uszkoreit, L. Jones, A. N. Gomez, L. Kaiser, I. Polosukhin",
+        year=2017,
+        paper_url="https://arxiv.org/abs/1706.03762",
+        summary=summary,
+        input_shape=(None,),
+        num_outputs=vocab_size,
+        input_range="token numbers 0 to source_vocab_size - 1 and target_vocab_size - 1",
+        params=params,
+        trainable_params=params,
+        flops=flops,
+        params_source=source,
+        custom_objects=True,
+        test_config={
+            **{"source_vocab_size": 11, "target_vocab_size": 11, "max_length": 8},
+            **{"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 16},
+        },
+        sample=Sample(
+            inputs={"source_ids": Tensor((6,), "int32", 0, 11), "target_ids": Tensor((5,), "int32", 0, 11)},
+            targets=Tensor((5,), "int32", 0, 11),
+            loss=_OF_LOGITS,
+        ),
+        deviations=("The paper's 65 and 213 million weights cannot be had with a table of 37,000 tokens.",),
+        unlike_default=(
+            "torch.nn.Transformer has biases in the attention and one more norm: use_bias=True, final_norm=True.",
+            'tensor2tensor and fairseq have all sines first: positions="halves".',
+        ),
+    )
+
+
+_BY_HAND = "the paper's matrices without biases in the attention, by hand; with them MarianMTModel of transformers 5.23"
+
 CARDS = (
+    _transformer(
+        "transformer_base",
+        "Attention from one sequence to another, without recurrence.",
+        37000,
+        63_045_632,
+        74_159_489_024,
+        _BY_HAND,
+    ),
+    _transformer(
+        "transformer_big", "The paper's larger network, twice as wide.", 37000, 214_171_648, 238_513_291_264, _BY_HAND
+    ),
+    _transformer(
+        "transformer_small", "The paper's network in a size for a laptop.", 8000, 1_946_624, 2_793_406_464, _BY_HAND
+    ),
     _bert(
         "bert_tiny",
         "BERT of 2 blocks and 128 features, which a laptop fine-tunes in minutes.",

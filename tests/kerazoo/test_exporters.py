@@ -180,7 +180,7 @@ EXPORTED = (
     *("gcn", "gat"),
     *("simple_rnn", "lstm", "gru", "tcn", "seq2seq", "bahdanau_seq2seq", "luong_seq2seq"),
     *("gpt", "gpt2"),
-    "bert_tiny",
+    *("bert_tiny", "transformer_small"),
 )
 
 

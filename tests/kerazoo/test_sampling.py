@@ -148,6 +148,22 @@ def test_draws_follow_the_probabilities() -> None:
     np.testing.assert_allclose(np.bincount(drawn, minlength=5) / 20_000, likely, atol=0.01)
 
 
+@pytest.mark.parametrize("name", ["lstm", "gru", "simple_rnn"])
+def test_recurrent_networks_write(name: str) -> None:
+    options = {"mode": "many_to_many", "vocab_size": 11, "classifier_activation": None}
+    model = kerazoo.create_model(name, (None,), 11, **options, units=12, embedding_dim=8)
+    for weight in model.weights:
+        weight.assign(weight.value * 3)
+    prompts = [[3, 1, 4], [5]]
+    texts = [list(prompt) for prompt in prompts]
+    for text in texts:
+        for _ in range(7):
+            text.append(int(zoo.value(model(np.array([text])))[0, -1].argmax()))
+    for cached in (True, False):
+        found = kerazoo.generate(model, prompts, max_new_tokens=7, temperature=0, use_cache=cached)
+        assert found.tolist() == [text[len(prompt) :] for text, prompt in zip(texts, prompts, strict=True)]
+
+
 def test_seeds(model: keras.Model) -> None:
     texts = [kerazoo.generate(model, [[1, 2], [1, 2]], max_new_tokens=20, seed=seed).tolist() for seed in (1, 1, 2)]
     assert texts[0] == texts[1] != texts[2]

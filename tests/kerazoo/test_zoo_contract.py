@@ -181,6 +181,12 @@ BAD: list[tuple[str, Any]] = [
     ("pad_id", "zero"),
     ("head", "question_answering"),
     ("gelu_approximate", "yes"),
+    ("tie_embeddings", 1),
+    ("use_bias", "no"),
+    ("final_norm", None),
+    ("positions", "learnt"),
+    ("position_offset", -1),
+    ("epsilon", 0),
 ]
 
 

@@ -46,6 +46,7 @@ SAME_CODE = {
         "densenet169": "densenet121",
         "densenet201": "densenet121",
     },
+    **{"transformer_base": "transformer_small", "transformer_big": "transformer_small"},
     **dict.fromkeys(("bert_mini", "bert_small", "bert_medium", "bert_base", "bert_large"), "bert_tiny"),
     **{"gpt2_tiny": "gpt2", "gpt2_medium": "gpt2", "gpt2_large": "gpt2", "gpt2_xl": "gpt2"},
 }
