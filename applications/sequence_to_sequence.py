@@ -62,6 +62,8 @@ class SequenceToSequence(Application):
         "source_vocab_size",
         "target_vocab_size",
         "max_length",
+        "tie_embeddings",
+        "pad_id",
     )
 
     data: str = option("dates", "`dates`, or a TSV file of pairs.")
@@ -167,10 +169,10 @@ class SequenceToSequence(Application):
 
         source, target = tokenizers_of(datasets)
         options = {**DEFAULTS.get(self.model, {}), "dtype": dtype}
-        if "max_length" in builder_parameters(self.model):
+        if "max_length" in builder_parameters(self.model):  # a Transformer
             assert source.length is not None
             assert target.length is not None
-            options["max_length"] = max(source.length, target.length)
+            options |= {"max_length": max(source.length, target.length), "tie_embeddings": False}  # two vocabularies
         return self.create(source.vocab_size, target.vocab_size, **options)
 
     def compile(self, model: keras.Model, optimizer: keras.Optimizer, **execution: Any) -> None:

@@ -263,3 +263,31 @@ def test_options_that_cannot_work(options, sentence):
     with pytest.raises(UserError) as caught:
         SequenceToSequence(**options).check()
     assert sentence in str(caught.value)
+
+
+_TINY = {"embedding_dim": 6, "units": 8}
+MODELS = {
+    "seq2seq": {**_TINY, "num_layers": 1},
+    "luong_seq2seq": _TINY,
+    "bahdanau_seq2seq": {**_TINY, "attention_units": 5, "maxout_units": 4},
+    "transformer_small": {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 8},
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_writes_and_shows_what_it_looks_at(name):
+    app = SequenceToSequence(model=name, model_options=MODELS[name], data_options={"dates": 20, "per_day": 1})
+    app.check()
+    data = app.prepared(app.datasets())
+    model = app.build(data)
+    sources = data.part("test")[0]
+    answers = app.written(model, data, sources)
+    assert len(answers) == len(sources) == 3
+    assert len(app.replace(beam_size=2).written(model, data, sources)) == 3
+    source, target = tokenizers_of(data)
+    ids, written = source.batch(sources)[0], target.batch(answers)[0]
+    looked = pair_report.looked_at(model, ids, written)
+    assert (looked is None) == (name == "seq2seq")
+    if looked is not None:
+        assert looked.shape == (3, written.shape[1], ids.shape[1])
+        np.testing.assert_allclose(looked.sum(-1), 1, atol=1e-5)
