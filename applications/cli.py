@@ -16,6 +16,7 @@ ORDER = (
     "resume",
     "evaluate",
     "predict",
+    "generate",
     "export",
     "report",
     "tune",

@@ -231,7 +231,7 @@ def predict(arguments: list[str]) -> int:
     """Predict your own files with a finished run: `kerazoo predict RUN INPUT... -o out/`."""
     parser = parser_of("predict", "Predicts files, or all files in folders, with the model of a run.")
     parser.add_argument("run", help="run directory")
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="file (image, or CSV for tabular) or folder")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="file (image, CSV or text) or folder")
     parser.add_argument("-o", "--out", required=True, help="folder for the predictions")
     parser.add_argument(
         "--on-bad-file",
@@ -244,6 +244,26 @@ def predict(arguments: list[str]) -> int:
 
     written = predict_files(options.run, options.inputs, options.out, options.on_bad_file)
     print(f"{len(written)} file{'s' if len(written) != 1 else ''} written to {options.out}")
+    return 0
+
+
+def generate(arguments: list[str]) -> int:
+    """Write text with a trained language model: `kerazoo generate RUN --prompt "..."`."""
+    parser = parser_of("generate", "Writes on behind a prompt with the language model of a run.")
+    parser.add_argument("run", help="run directory of language-modelling")
+    parser.add_argument("--prompt", required=True, help="what the text begins with")
+    parser.add_argument("--max-new-tokens", type=int, default=300, metavar="N", help="tokens to write; default 300")
+    parser.add_argument(
+        "--temperature", type=float, default=0.8, metavar="T", help="0 takes the likeliest token always; default 0.8"
+    )
+    parser.add_argument("--top-k", type=int, metavar="K", help="draw among the K likeliest tokens only")
+    parser.add_argument("--top-p", type=float, metavar="P", help="draw among the likeliest that make up P only")
+    parser.add_argument("--seed", type=int, metavar="S", help="of the draws; none: another text each time")
+    options = parser.parse_args(arguments)
+    from applications.text.writing import write_with_run
+
+    how = {"temperature": options.temperature, "top_k": options.top_k, "top_p": options.top_p}
+    print(write_with_run(options.run, options.prompt, options.max_new_tokens, seed=options.seed, **how))
     return 0
 
 

@@ -61,13 +61,13 @@ class Serving:
     """What an exported model needs beside its weights.
 
     Attributes:
-        samples: Real inputs of the run, for the comparison after the export.
+        samples: Real inputs of the run, for the comparison after the export; by name where there are several.
         labels: Names of the classes, in the order of the outputs.
         signature: What goes in and what comes out, one sentence each.
         files: Further files to write beside the export: name -> text.
     """
 
-    samples: np.ndarray
+    samples: np.ndarray | dict[str, np.ndarray]
     labels: tuple[str, ...]
     signature: dict[str, str]
     files: dict[str, str] = field(default_factory=dict)
@@ -141,6 +141,18 @@ class Application:
         """Reads, checks and splits the data."""
         raise NotImplementedError
 
+    def prepared(self, datasets: Datasets) -> Datasets:
+        """Returns the data with what is learnt from the training split before there is a model (a tokeniser)."""
+        return datasets
+
+    def files(self, datasets: Datasets) -> dict[str, str]:
+        """Returns further files of a run, name -> text: what `prepared` has learnt."""
+        return {}
+
+    def recalled(self, datasets: Datasets, known: dict[str, Any]) -> Datasets:
+        """Returns the data with what a run has learnt before there was a model; `known`: as in `as_trained`."""
+        return datasets
+
     def samples(self, datasets: Datasets, split: str, *, training: bool) -> Samples:
         """Returns one split as functions for the pipeline; augmented where it is for training."""
         raise NotImplementedError
@@ -176,7 +188,7 @@ class Application:
         return find_images(inputs)
 
     def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> Any:
-        """Predicts the user's files; `about` is the run's `data.json`."""
+        """Predicts the user's files; `about` is the run's `data.json`, and its `folder`."""
         raise NotImplementedError
 
     def write(self, predictions: Any, folder: Path) -> list[Path]:
@@ -211,7 +223,9 @@ class Application:
         """Takes back what `state` returned."""
 
     def for_other_data(self, data: str, known: dict[str, Any]) -> Application:
-        """Returns the application for other data, which are to be read as the run's were (`known`: its `data.json`).
+        """Returns the application for other data, which are to be read as the run's were.
+
+        `known` is the run's `data.json`, and its `folder`.
 
         All of them are for testing, so that a few images, or those of a single class, will do.
         """
@@ -262,13 +276,18 @@ class Application:
             raise UserError("optimizer_options: give clip_norm or clip_value, not both.")
         seconds(self.max_time)
 
+    def takes(self, model: str) -> bool:
+        """Returns whether a model of the catalogue can do this task."""
+        import kerazoo
+
+        return model in self.further_models or kerazoo.model_card(model).kind in self.kinds
+
     def _check_model(self) -> None:
         import kerazoo
         from kerazoo.catalog import builder_parameters
 
-        names = kerazoo.list_models()
-        fitting = [n for n in names if n in self.further_models or kerazoo.model_card(n).kind in self.kinds]
-        if self.model not in names:
+        fitting = [name for name in kerazoo.list_models() if self.takes(name)]
+        if self.model not in kerazoo.list_models():
             raise UserError(
                 f"Unknown model {self.model!r}.{nearest(self.model, fitting)} `kerazoo models` lists all of them."
             )

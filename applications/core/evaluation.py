@@ -27,6 +27,11 @@ def open_finished(path: str | Path) -> RunDirectory:
     return run
 
 
+def known_data(run: RunDirectory) -> dict[str, Any]:
+    """Returns what a run knows about its data: `data.json`, and the `folder` its further files lie in."""
+    return {**run.read_json("data.json"), "folder": str(run.path)}
+
+
 def load_run_model(run: RunDirectory) -> keras.Model:
     """Loads `model.keras` of a run."""
     import kerazoo
@@ -61,7 +66,7 @@ def evaluate_run(path: str | Path, data: str | None = None, show: Callable[[str]
     run = open_finished(path)
     import_tensorflow()
     application = load_application(run)
-    known = run.read_json("data.json")
+    known = known_data(run)
     if data is not None:
         application = application.for_other_data(data, known)
     datasets = application.datasets(progress=reading_progress())
@@ -77,6 +82,7 @@ def evaluate_run(path: str | Path, data: str | None = None, show: Callable[[str]
                 "warning: the run was trained on most of these data; its test split alone is evaluated without --data."
             )
         datasets = application.as_trained(datasets, known)
+    datasets = application.recalled(datasets, known)
     model = load_run_model(run)
     with warnings.catch_warnings():  # other data need not hold all classes
         warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
@@ -159,7 +165,7 @@ def predict_files(path: str | Path, inputs: Iterable[str], out: str | Path, on_b
         raise UserError(f"--out: '{out}' is a file; give the folder for the predictions.")
     application = load_application(run).replace(on_bad_file=on_bad_file)
     files = application.find_inputs(inputs)
-    predictions = application.predict(load_run_model(run), files, run.read_json("data.json"))
+    predictions = application.predict(load_run_model(run), files, known_data(run))
     if not predictions:
         raise UserError("None of the files could be read.")
     return application.write(predictions, Path(out))

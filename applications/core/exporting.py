@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from applications.core.errors import UserError, nearest
-from applications.core.evaluation import load_application, load_run_model, open_finished, reading_progress
+from applications.core.evaluation import known_data, load_application, load_run_model, open_finished, reading_progress
 from applications.core.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def export_run(path: str | Path, options: ExportOptions) -> tuple[Path, ExportRe
     run = open_finished(path)
     import_tensorflow()
     application = load_application(run)
-    serving = application.serving(application.datasets(progress=reading_progress()))
+    datasets = application.recalled(application.datasets(progress=reading_progress()), known_data(run))
+    serving = application.serving(datasets)
     target = options.target(run / "exports", "model")
     report = _export(application.exported(load_run_model(run)), target, options, serving.samples, serving.samples)
     files = {"labels.txt": "".join(f"{label}\n" for label in serving.labels)} if serving.labels else {}

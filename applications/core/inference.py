@@ -21,7 +21,8 @@ def predictor(model: keras.Model) -> Any:
 
     # A partial has no code of its own, so TensorFlow does not take several models for one that is traced too often.
     call = tf.function(functools.partial(model, training=False), reduce_retracing=True)
-    return lambda batch: call(tf.convert_to_tensor(batch, tf.float32)).numpy()
+    dtype = tf.int32 if "int" in str(model.inputs[0].dtype) else tf.float32  # token numbers, or pixels
+    return lambda batch: call(tf.convert_to_tensor(batch, dtype)).numpy()
 
 
 def predict_array(model: keras.Model, images: np.ndarray, batch_size: int = 128) -> np.ndarray:

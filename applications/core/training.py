@@ -261,7 +261,7 @@ class Session:
         sign = 1 if mode == "max" else -1
         best = max(range(len(metrics)), key=lambda i: sign * metrics[i]["best"].get(monitor, -sign * math.inf))
         winner = RunDirectory(run / "folds" / f"fold-{best + 1}")
-        for name in ("history.csv", "report.json", "model.keras"):
+        for name in ("history.csv", "report.json", "model.keras", *self.application.files(self.first_fit.datasets)):
             if not (winner / name).exists():  # no history where the time was over within the first epoch
                 continue
             shutil.copyfile(winner / name, run / f".{name}.new")
@@ -324,8 +324,8 @@ class Fit:
         from applications.core.strategy import dtype_policy, execution_arguments
 
         self.session = session
-        self.datasets = datasets
         app = self.application = session.application
+        datasets = self.datasets = app.prepared(datasets)
         self.samples = app.samples(datasets, "train", training=True)
         self.validation_samples = app.samples(datasets, "val", training=False)
         if app.fast_dev_run:
@@ -531,6 +531,8 @@ def finish(run: RunDirectory, fit: Fit, training: dict[str, Any]) -> None:
     model.set_weights(fit.model.get_weights())
     model = app.packaged(model, datasets)
     save_model(model, run / "model.keras")
+    for name, text in app.files(datasets).items():
+        run.write_text(name, text)
     began = time.monotonic()
     if app.fast_dev_run:
         datasets = limited(datasets, app.batch_size)

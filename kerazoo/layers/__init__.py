@@ -10,6 +10,7 @@ from kerazoo.layers.corruption import Corruption
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
 from kerazoo.layers.gaussian_sampling import GaussianSampling
+from kerazoo.layers.graph import GraphAttention, GraphConvolution
 from kerazoo.layers.grid_positions import ClassToken, GridPositions, resize_positions
 from kerazoo.layers.last_step import LastStep
 from kerazoo.layers.local_response import LocalResponseNormalization
@@ -33,6 +34,8 @@ __all__ = [
     "EuclideanRBF",
     "GaussianRBF",
     "GaussianSampling",
+    "GraphAttention",
+    "GraphConvolution",
     "GridPositions",
     "KeysAndValues",
     "LastStep",

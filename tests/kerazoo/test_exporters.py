@@ -177,6 +177,7 @@ def test_file_agrees_with_model(builder, format, tmp_path):
 EXPORTED = (
     *("resnet20", "unet", "alexnet", "googlenet", "squeezenet1_0", "densenet_cifar"),
     *("resnet18_v2", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny"),
+    *("gcn", "gat"),
     *("simple_rnn", "lstm", "gru", "tcn", "seq2seq", "bahdanau_seq2seq", "luong_seq2seq"),
     *("gpt", "gpt2", "vit_base_16"),
     *("bert_tiny", "transformer_small"),

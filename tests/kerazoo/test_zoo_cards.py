@@ -24,7 +24,7 @@ with zoo.weightless():
             "params": model.count_params(),
             "trainable_params": sum(math.prod(weight.shape) for weight in model.trainable_weights),
             "flops": sum(kerazoo.count_flops(part, zoo.full_sizes(part, name)) for part in zoo.functional_parts(model)),
-            "input_shape": list(zoo.functional_parts(model)[0].inputs[0].shape[1:]),
+            "input_shape": list(zoo.first_input(name, model).shape[1:]),
         }
 print(json.dumps(figures))
 """

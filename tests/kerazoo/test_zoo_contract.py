@@ -179,6 +179,12 @@ BAD: list[tuple[str, Any]] = [
     ("image_dim", 0),
     ("multi_positive", "yes"),
     ("num_features", 0),
+    ("num_nodes", 0),
+    ("output_heads", 0),
+    ("adjacency", "sparse"),
+    ("bias", "all"),
+    ("use_bias", "yes"),
+    ("residual", 1),
     ("attention_dropout_rate", 1.0),
     ("pad_id", "zero"),
     ("latent_dim", 0),
@@ -227,7 +233,8 @@ def test_a_layer_as_activation_is_sent_to_prelu() -> None:
 
 @pytest.mark.parametrize("activation", ["softmax", "log_softmax", keras.activations.softmax])
 @pytest.mark.parametrize(
-    "name", zoo.models(lambda card: card.kind in ("image_classifier", "dense_prediction", "vector", "sequence"))
+    "name",
+    zoo.models(lambda card: card.kind in ("image_classifier", "dense_prediction", "vector", "sequence", "graph")),
 )
 def test_softmax_of_one_is_refused(name: str, activation: Any) -> None:
     second = list(builder_parameters(name))[1]

@@ -195,6 +195,13 @@ def functional_parts(model: keras.Model) -> list[keras.Model]:
     return [part for layer in model.layers if isinstance(layer, keras.Model) for part in functional_parts(layer)]
 
 
+def first_input(name: str, model: keras.Model) -> keras.KerasTensor:
+    """Returns the input whose shape a card gives: where there are several, that which the card's sample names first."""
+    inputs, sample = functional_parts(model)[0].inputs, kerazoo.model_card(name).sample.inputs
+    first = next(iter(sample)) if isinstance(sample, Mapping) else inputs[0].name
+    return next(tensor for tensor in inputs if tensor.name == first)
+
+
 def normalized_biases(model: keras.Model) -> set[int]:
     """Returns the ids of biases that a normalisation takes away: their gradient is zero up to rounding."""
     from kerazoo import _graph

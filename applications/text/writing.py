@@ -1,0 +1,83 @@
+"""Text out of a trained language model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from applications.core.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+    from applications.text.tokenizer import TextTokenizer
+
+
+def write_on(
+    model: keras.Model, tokenizer: TextTokenizer, prompt: str, max_new_tokens: int, *, seed: int | None, **how: Any
+) -> str:
+    """Returns what a model writes behind a prompt.
+
+    Where the text becomes longer than a model remembers, it goes on from its last half.
+
+    Args:
+        model: A GPT, or a recurrent language model.
+        tokenizer: Its tokeniser.
+        prompt: What the text begins with.
+        max_new_tokens: Number of tokens to be written.
+        seed: Of the draws.
+        how: `temperature`, `top_k` and `top_p` of `kerazoo.generate`.
+
+    Returns:
+        The new text, without the prompt.
+
+    Raises:
+        UserError: The prompt is empty or has unknown characters, or a number cannot work.
+    """
+    import kerazoo
+
+    if not prompt:
+        raise UserError("prompt: expected some text, received none.")
+    strangers = tokenizer.unknown_characters(prompt)
+    if strangers:
+        named = ", ".join(map(repr, strangers[:5]))
+        raise UserError(f"prompt: the run's tokeniser does not know {named}, which the training text does not have.")
+    length, ids = model.input_shape[1], tokenizer.encode(prompt)
+    new: list[int] = []
+    try:
+        while len(new) < max_new_tokens:
+            known = [*ids, *new]
+            if len(known) >= length:
+                known = known[-max(1, length // 2) :]
+            count = min(max_new_tokens - len(new), length - len(known))
+            chunk_seed = None if seed is None else seed + len(new)
+            new += kerazoo.generate(model, known, max_new_tokens=count, seed=chunk_seed, **how).tolist()
+    except ValueError as error:
+        raise UserError(f"{error}.".replace("..", ".")) from error
+    return tokenizer.decode(new)
+
+
+def write_with_run(path: str, prompt: str, max_new_tokens: int, *, seed: int | None, **how: Any) -> str:
+    """Returns a prompt and what the language model of a run writes behind it.
+
+    Args:
+        path: The run directory.
+        prompt, max_new_tokens, seed, how: As in `write_on`.
+
+    Raises:
+        UserError: The run is of another task, or its model writes no text.
+    """
+    from applications.core.evaluation import load_run_model, open_finished
+    from applications.core.training import load_application
+    from applications.language_modelling import LanguageModelling
+    from applications.text.tokenizer import load_tokenizer
+
+    run = open_finished(path)
+    application = load_application(run)
+    if not isinstance(application, LanguageModelling):
+        raise UserError(f"'{run.path}' is a run of {application.task}; text is written by runs of language-modelling.")
+    if application.family == "masked":
+        raise UserError(f"'{run.path}' has a {application.model}, which fills in gaps; a GPT or an LSTM writes text.")
+    if max_new_tokens < 1:
+        raise UserError(f"max_new_tokens: expected at least 1, received {max_new_tokens}.")
+    tokenizer = load_tokenizer(run.path)
+    return prompt + write_on(load_run_model(run), tokenizer, prompt, max_new_tokens, seed=seed, **how)

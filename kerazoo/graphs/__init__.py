@@ -1,0 +1,1 @@
+"""Networks that label every node of a graph."""
