@@ -106,8 +106,8 @@ class LanguageModelling(Application):
     def takes(self, model: str) -> bool:
         from kerazoo.catalog import builder_parameters
 
-        words = list(builder_parameters(model))
-        return super().takes(model) and ("mode" in words or words[:2] == ["vocab_size", "max_length"])
+        words = list(builder_parameters(model))  # a TCN foresees, too, but does not write
+        return super().takes(model) and ("stateful" in words or words[:2] == ["vocab_size", "max_length"])
 
     @property
     def family(self) -> str:
@@ -115,7 +115,7 @@ class LanguageModelling(Application):
         from kerazoo.catalog import builder_parameters
 
         words = builder_parameters(self.model)
-        return "recurrent" if "mode" in words else "masked" if "head" in words else "causal"
+        return "recurrent" if "stateful" in words else "masked" if "head" in words else "causal"
 
     @property
     def measure(self) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LOSSES = ("categorical_crossentropy", "categorical_focal_crossentropy")
 # What suits some thousand short texts; `--model-options` goes before it.
-RECURRENT = {"units": 64, "embedding_dim": 64, "bidirectional": True, "dropout_rate": 0.5}
+RECURRENT = {"units": 64, "embedding_dim": 128, "bidirectional": True, "dropout_rate": 0.5}
 DEFAULTS: dict[str, dict[str, Any]] = {"lstm": RECURRENT, "gru": RECURRENT, "simple_rnn": RECURRENT}
 FEWEST_TOKENS = 4
 
@@ -65,8 +65,9 @@ class TextClassification(Application):
 
     data: str = option("pydoc", "`pydoc`, or a CSV file with columns of texts and classes.")
     model: str = option("lstm", "Recurrent or convolutional model of sequences, or a BERT.")
-    epochs: int = option(30, "Passes over the training data.", minimum=1)
-    learning_rate: float = option(2e-3, "Largest learning rate.", minimum=0)
+    epochs: int = option(16, "Passes over the training data.", minimum=1)
+    batch_size: int = option(64, "Samples per step, over all devices together.", minimum=1)
+    learning_rate: float = option(5e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
     loss: str = option("auto", f"{', '.join(LOSSES)}; auto: the first.")
     text_column: str = option("text", "Column of the CSV file that holds the texts.")
@@ -81,6 +82,11 @@ class TextClassification(Application):
     )
     word_dropout: float = option(
         0.1, "Fraction of the tokens of a training text that are made unknown, anew each epoch.", minimum=0, maximum=0.9
+    )
+
+    embeddings: Literal["lsa", "random"] = option(
+        "lsa",
+        "Vectors that words begin with: by latent semantic analysis of the training texts, or random; not of BERT.",
     )
 
     # Data -----------------------------------------------------------------------------------------------------------
@@ -196,7 +202,13 @@ class TextClassification(Application):
         tokenizer = tokenizer_of(datasets)
         length, options = tokenizer.length, {**DEFAULTS.get(self.model, {}), "dtype": dtype}
         if not self.is_bert:
-            return self.create((length,), datasets.num_classes, vocab_size=tokenizer.vocab_size, **options)
+            model = self.create((length,), datasets.num_classes, vocab_size=tokenizer.vocab_size, **options)
+            if self.embeddings == "lsa":
+                from applications.text.word_vectors import semantic_vectors
+
+                table = model.get_layer("embedding").embeddings
+                table.assign(semantic_vectors(tokenizer.batch(datasets.part("train"))[0], tokenizer, table.shape[1]))
+            return model
         from applications.text.models import without_segments
 
         words = {"head": "classifier", "num_classes": datasets.num_classes, "length": length}
