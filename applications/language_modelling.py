@@ -76,7 +76,7 @@ class LanguageModelling(Application):
 
     data: str = option("pydoc", "`pydoc`, a .txt file, or a folder of .txt files (UTF-8).")
     model: str = option("lstm", "Recurrent model, GPT, or BERT (which fills in covered tokens).")
-    epochs: int = option(30, "Epochs of `windows` windows each.", minimum=1)
+    epochs: int = option(20, "Epochs of `windows` windows each.", minimum=1)
     learning_rate: float = option(3e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
     tokenizer: Literal["char", "bpe"] = option("char", "What a token is: a character, or a byte pair encoding.")

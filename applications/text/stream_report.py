@@ -162,7 +162,8 @@ def written(app: LanguageModelling, model: keras.Model, tokenizer: TextTokenizer
     """Returns what the model writes behind the first words of the held-out text, at several temperatures."""
     from applications.text.writing import write_on
 
-    prompt = text[max(0, text.find("\n\n")) :].lstrip()[:PROMPT]  # from the beginning of a paragraph
+    # The first line of a paragraph; behind spaces at its end a sober model would write nothing but spaces.
+    prompt = text[max(0, text.find("\n\n")) :].strip().partition("\n")[0][:PROMPT].rstrip()
     rows: list[tuple[Any, ...]] = []
     for temperature in TEMPERATURES:
         count = 20 if app.fast_dev_run else WRITTEN
