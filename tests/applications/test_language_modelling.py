@@ -201,14 +201,14 @@ def test_the_core_is_exported_with_its_tokeniser(fixture, form, request, tmp_pat
 
 
 def write(run: Path, prompt: str = "the cat", *words: object):
-    return command("generate", run, "--prompt", prompt, "--max-new-tokens", "40", *words)
+    return command("generate", run, "--prompt", prompt, "--max-new-tokens", "24", *words)
 
 
 def test_an_lstm_writes_what_it_has_read(run):
     answer = write(run, "the cat", "--temperature", "0")
     assert answer.status == 0, answer.err
     assert answer.out.startswith("the cat ")
-    assert len(answer.out.removesuffix("\n")) == len("the cat") + 40
+    assert len(answer.out.removesuffix("\n")) == len("the cat") + 24
     words = set("".join(SENTENCES).split())
     assert sum(word in words for word in answer.out.split()[:-1]) >= 0.8 * len(answer.out.split()[:-1])
 
