@@ -76,7 +76,7 @@ class LanguageModelling(Application):
 
     data: str = option("pydoc", "`pydoc`, a .txt file, or a folder of .txt files (UTF-8).")
     model: str = option("lstm", "Recurrent model, GPT, or BERT (which fills in covered tokens).")
-    epochs: int = option(30, "Epochs of `windows` windows each.", minimum=1)
+    epochs: int = option(20, "Epochs of `windows` windows each.", minimum=1)
     learning_rate: float = option(3e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
     tokenizer: Literal["char", "bpe"] = option("char", "What a token is: a character, or a byte pair encoding.")
@@ -106,8 +106,8 @@ class LanguageModelling(Application):
     def takes(self, model: str) -> bool:
         from kerazoo.catalog import builder_parameters
 
-        words = list(builder_parameters(model))
-        return super().takes(model) and ("mode" in words or words[:2] == ["vocab_size", "max_length"])
+        words = list(builder_parameters(model))  # a TCN foresees, too, but does not write
+        return super().takes(model) and ("stateful" in words or words[:2] == ["vocab_size", "max_length"])
 
     @property
     def family(self) -> str:
@@ -115,7 +115,7 @@ class LanguageModelling(Application):
         from kerazoo.catalog import builder_parameters
 
         words = builder_parameters(self.model)
-        return "recurrent" if "mode" in words else "masked" if "head" in words else "causal"
+        return "recurrent" if "stateful" in words else "masked" if "head" in words else "causal"
 
     @property
     def measure(self) -> str:

@@ -97,7 +97,7 @@ def load_stream(data: str, *, fractions: tuple[float, float, float] = (0.8, 0.1,
         from applications.datasets.embedded.pydoc import pydoc_text
 
         text, name = pydoc_text(), data
-        what = "Real English: Python's own documentation (`pydoc_data` of the standard library), its topics by name."
+        what = "Real English: Python's own documentation (pydoc_data of the standard library), its topics by name."
     else:
         text, name, what = _own(data)
     if len(text) < FEWEST_CHARACTERS:

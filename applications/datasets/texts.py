@@ -161,7 +161,7 @@ def _pydoc(fractions: tuple[float, float, float], seed: int) -> TextData:
         [names.index(family) for family in families],
         names,
         name="pydoc",
-        description="Real English: paragraphs of Python's own documentation (`pydoc_data` of the standard library), by "
+        description="Real English: paragraphs of Python's own documentation (pydoc_data of the standard library), by "
         f"the family of their topic. Split by paragraph, each taken once (left out: {missing}).",
         ids=tuple(f"paragraph {number + 1}" for number in range(len(texts))),
         warnings=(),

@@ -147,7 +147,7 @@ def along_figure(bits: np.ndarray, places: np.ndarray, characters: int) -> Figur
     sums, _ = np.histogram(places, edges, weights=bits)
     figure = Canvas(figsize=(7.5, 2.6), layout="constrained")
     axes = figure.add_subplot()
-    axes.stairs(sums / np.diff(edges), edges, color="#0072b2")
+    axes.stairs(sums / np.diff(edges), edges, baseline=None, color="#0072b2")
     axes.axhline(bits.sum() / characters, color="#d55e00", linestyle="--", label="mean")
     axes.set_xlabel("character of the held-out text")
     axes.set_ylabel("bits per character")
@@ -162,7 +162,8 @@ def written(app: LanguageModelling, model: keras.Model, tokenizer: TextTokenizer
     """Returns what the model writes behind the first words of the held-out text, at several temperatures."""
     from applications.text.writing import write_on
 
-    prompt = text.lstrip()[:PROMPT]
+    # The first line of a paragraph; behind spaces at its end a sober model would write nothing but spaces.
+    prompt = text[max(0, text.find("\n\n")) :].strip().partition("\n")[0][:PROMPT].rstrip()
     rows: list[tuple[Any, ...]] = []
     for temperature in TEMPERATURES:
         count = 20 if app.fast_dev_run else WRITTEN

@@ -17,7 +17,7 @@ def write_on(
 ) -> str:
     """Returns what a model writes behind a prompt.
 
-    Where the text becomes longer than a model remembers, it goes on from its last half.
+    Where the text becomes longer than the context of a GPT, it goes on from its last half.
 
     Args:
         model: A GPT, or a recurrent language model.
@@ -41,9 +41,10 @@ def write_on(
     if strangers:
         named = ", ".join(map(repr, strangers[:5]))
         raise UserError(f"prompt: the run's tokeniser does not know {named}, which the training text does not have.")
-    length, ids = model.input_shape[1], tokenizer.encode(prompt)
-    new: list[int] = []
+    ids, new = tokenizer.encode(prompt), list[int]()
     try:
+        endless = kerazoo.generation.stepper_of(model).max_new_tokens is None
+        length = 1 << 62 if endless else model.input_shape[1]
         while len(new) < max_new_tokens:
             known = [*ids, *new]
             if len(known) >= length:

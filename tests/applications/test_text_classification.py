@@ -20,6 +20,8 @@ SMALL = (
     "--no-tensorboard",
     "--epochs",
     "6",
+    "--batch-size",
+    "16",
     "--learning-rate",
     "0.02",
     "--model-options.units",

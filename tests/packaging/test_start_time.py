@@ -27,6 +27,8 @@ COMMANDS = [
     ["train", "--help"],
     ["train", "image-classification", "--help"],
     ["train", "semantic-segmentation", "--help"],
+    ["train", "language-modelling", "--help"],
+    ["generate", "--help"],
 ]
 
 
