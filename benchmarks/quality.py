@@ -30,7 +30,7 @@ MEASUREMENTS = {
         ("--data", "sunspots", "--model", "lstm", "--epochs", "60"),
     ),
 }
-LOWER_IS_BETTER = ("rmse", "mase")
+LOWER_IS_BETTER = ("rmse", "mase", "bits_per_character", "bits_per_masked_token")
 
 
 def measure(task: str, seeds: int, words: list[str]) -> dict[str, Any]:
