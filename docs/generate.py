@@ -2,8 +2,8 @@
 
     python docs/generate.py [FOLDER]
 
-FOLDER (default: docs/) receives `models/*.md`, `applications/*.md`, `fidelity.md` and `quality.md`. All of it
-comes from where it is said already: cards, docstrings and signatures of the builders (from their source),
+FOLDER (default: docs/) receives `models/*.md`, `applications/*.md`, `fidelity.md`, `quality.md` and `exports.md`. All
+of it comes from where it is said already: cards, docstrings and signatures of the builders (from their source),
 configuration classes of the applications, the references of the tests in `tests/kerazoo/references/`, and the
 measurements in `benchmarks/results/`.
 Neither Keras nor TensorFlow is imported.
@@ -277,8 +277,11 @@ def fidelity_page(cards: list[ModelCard]) -> str:
             "PyTorch, from the paper and the published code, and given the same seeded weights and images: outputs "
             "agree to 5e-6 of the largest. `pytest -m parity` compares live, every other run of the "
             "tests with the recorded outputs. The networks of keras.applications are compared with keras.applications "
-            "itself, by way of files of its weights, at sizes where a padding on the wrong side shows.\n\n"
-            + table(["reference", "ours", "image"], cases),
+            "itself, by way of files of its weights, at sizes where a padding on the wrong side shows. BERT, GPT-2, "
+            "vision transformers and CLIP are compared with Hugging Face's `transformers`: its models with random "
+            "weights, written by `save_pretrained`, are read by `kerazoo.load_safetensors` and give the same to 1e-5, "
+            "and the same greedy text token by token; the Transformer agrees with its FSMT and with "
+            "`torch.nn.Transformer`.\n\n" + table(["reference", "ours", "image"], cases),
         ),
     )
 
@@ -421,6 +424,54 @@ def search_figures() -> str:
     )
 
 
+# --- exports --------------------------------------------------------------------------------------
+
+FORMATS = {
+    "saved_model": "SavedModel",
+    "litert": "LiteRT",
+    "litert_float16": "LiteRT float16",
+    "litert_dynamic": "LiteRT 8-bit weights",
+    "litert_int8": "LiteRT int8",
+    "onnx": "ONNX",
+}
+
+
+def exports_page() -> str:
+    """Returns the page of the measurements that `python -m benchmarks.exports` left in the repository."""
+    file = ROOT / "benchmarks" / "results" / "exports.json"
+    models = json.loads(file.read_text(encoding="utf-8"))["models"] if file.exists() else {}
+    rows, broken, works, total = [], [], 0, 0
+    for name, cells in models.items():
+        parts = sorted({cell.partition("/")[2] for cell in cells})
+        for part in parts:
+            label = f"[{name}](models/{name}.md)" + (f" {part}" if part else "")
+            found = {word: cells[f"{word}/{part}" if part else word] for word in FORMATS}
+            rows.append([label, *(export_cell(word, cell) for word, cell in found.items())])
+            broken += [[label, FORMATS[word], cell["reason"]] for word, cell in found.items() if not cell["works"]]
+            works, total = works + sum(cell["works"] for cell in found.values()), total + len(found)
+    head = (
+        "Every model of the catalogue, in the small configuration of its card with perturbed random weights, exported, "
+        "loaded in the runtime of its format and compared with the model on random samples: the largest difference "
+        "relative to the largest output, with 8 bits the signal above the noise in dB, then the size of the file and "
+        "the time of one sample. A dash is a format that does not work, for the reason below. "
+        f"{works} of {total} cells work. `python -m benchmarks.exports` repeats the table."
+    )
+    return page(
+        "# Exports",
+        head,
+        table(["model", *FORMATS.values()], rows),
+        section("What does not work", table(["model", "format", "reason"], broken)) if broken else "",
+    )
+
+
+def export_cell(word: str, cell: dict[str, Any]) -> str:
+    """Returns how far a file is from its model, how large and how quick."""
+    if not cell["works"]:
+        return "-"
+    far = f"{cell['sqnr_db']:.0f} dB" if word in ("litert_dynamic", "litert_int8") else f"{cell['relative_diff']:.0e}"
+    return f"{far}, {cell['bytes'] / 1e3:,.0f} kB, {cell['latency_ms']:.2g} ms"
+
+
 # --- all of it ------------------------------------------------------------------------------------
 
 
@@ -430,7 +481,7 @@ def generate(folder: Path) -> list[Path]:
     classes = application_classes()
     pages = {"models/index.md": models_index(cards), "applications/index.md": applications_index(classes)}
     pages |= {f"models/{card.name}.md": model_page(card) for card in cards}
-    pages |= {"fidelity.md": fidelity_page(cards), "quality.md": quality_page()}
+    pages |= {"fidelity.md": fidelity_page(cards), "quality.md": quality_page(), "exports.md": exports_page()}
     pages |= {f"applications/{name}.md": application_page(name, cls) for name, cls in classes.items()}
     for kind in ("models", "applications"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
