@@ -1,28 +1,10 @@
-"""The two halves of a trained autoencoder, and the model class that learns its own input."""
+"""The two halves of a trained autoencoder."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
-CODE = "code"
-
-
-@keras.saving.register_keras_serializable(package="kerazoo")
-class Autoencoder(keras.Model):
-    """A functional model whose target is its own input where `fit` gets no other: `model.fit(x)`."""
-
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
-        """Returns the loss given to `compile` between input and reconstruction, and the penalties of layers."""
-        return super().compute_loss(x, own_input(x) if y is None else y, y_pred, sample_weight, training)
-
-
-def own_input(x: Any) -> Any:
-    """Returns what is to be reconstructed among the inputs of a model: the first one, named `input`."""
-    return x["input"] if isinstance(x, dict) else x
+from kerazoo.autoencoders.models import CODE
 
 
 def encoder(model: keras.Model) -> keras.Model:

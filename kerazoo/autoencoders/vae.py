@@ -13,47 +13,12 @@ import keras
 from keras import layers, ops
 
 from kerazoo import blocks, checks
-from kerazoo.autoencoders.parts import CODE, own_input
+from kerazoo.autoencoders.models import CODE, VariationalAutoencoder, negative_log_likelihood, own_input
+from kerazoo.autoencoders.parts import decoder as decoder_of
 from kerazoo.catalog import register_model
 from kerazoo.layers.gaussian_sampling import GaussianSampling, draw
 
 _INITIALIZER = {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": 0.01, "seed": None}}
-
-
-@keras.saving.register_keras_serializable(package="kerazoo")
-class VariationalAutoencoder(keras.Model):
-    """A functional model trained by the evidence lower bound; `kerazoo.vae` and its relatives build it.
-
-    Compile it without a loss and call `fit(x)`: the loss is the negative log-likelihood of the input in nats, added up
-    over its values (Bernoulli where the output is a sigmoid, else normal with variance 1), plus the divergence of the
-    code, which its layer adds. Both are means over the batch. In inference the code is its mean.
-    """
-
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
-        """Returns the negative bound; at `evaluate` without the noise of the code, see `bound` for the real one."""
-        nats = negative_log_likelihood(self, own_input(x) if y is None else y, y_pred)
-        if sample_weight is not None:
-            nats = nats * ops.cast(ops.reshape(sample_weight, (-1,)), nats.dtype)
-        return ops.mean(nats) + sum(self.losses)
-
-
-def negative_log_likelihood(model: keras.Model, x: Any, reconstruction: Any) -> Any:
-    """Returns -log p(x | z) in nats per sample, added up over all values."""
-    x, axes = ops.cast(x, "float32"), tuple(range(1, len(reconstruction.shape)))
-    if is_bernoulli(model):
-        p = ops.clip(reconstruction, 1e-7, 1 - 1e-7)
-        return -ops.sum(x * ops.log(p) + (1 - x) * ops.log(1 - p), axis=axes)
-    constant = 0.5 * math.log(2 * math.pi)
-    return ops.sum(0.5 * ops.square(x - reconstruction) + constant, axis=axes)
-
-
-def is_bernoulli(model: keras.Model) -> bool:
-    """Whether the outputs are probabilities of ones."""
-    names = [layer.name for layer in model.layers]
-    last = model.get_layer("reconstruction_flat" if "reconstruction_flat" in names else "reconstruction")
-    return last.activation is keras.activations.sigmoid
 
 
 def bound(model: keras.Model, x: Any, *, samples: int = 1, batch_size: int = 256, seed: int = 0) -> Any:
@@ -78,12 +43,10 @@ def bound(model: keras.Model, x: Any, *, samples: int = 1, batch_size: int = 256
     """
     import numpy as np
 
-    from kerazoo.autoencoders.parts import decoder
-
     samples = checks.positive_int("samples", samples)
     names = ("code_mean", "code_log_variance")
     posterior = keras.Model(model.input, [model.get_layer(name).output for name in names])
-    back, generator = decoder(model), keras.random.SeedGenerator(seed)
+    back, generator = decoder_of(model), keras.random.SeedGenerator(seed)
     found = []
     for start in range(0, len(keras.tree.flatten(x)[0]), batch_size):
         part = keras.tree.map_structure(lambda array: array[start : start + batch_size], x)  # noqa: B023

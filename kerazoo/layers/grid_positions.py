@@ -102,7 +102,9 @@ def resize_positions(table: np.ndarray, grid: tuple[int, int], old: tuple[int, i
         ValueError: If the table does not fit its grid.
 
     Example:
-        >>> resize_positions(table, (24, 24)).shape  # of 224 pixels for 384
+        >>> import numpy as np
+        >>> from kerazoo.layers.grid_positions import resize_positions
+        >>> resize_positions(np.zeros((197, 768), "float32"), (24, 24)).shape  # of 224 pixels for 384
         (577, 768)
     """
     side = math.isqrt(len(table) - 1)

@@ -99,6 +99,8 @@ def weightless() -> Iterator[None]:
             yield
     finally:
         keras.Variable.assign = original
+        # Keras remembers variables without a value, and would make all of them at the end of the next such scope.
+        keras.utils.clear_session(free_memory=False)
 
 
 def full_sizes(model: keras.Model, name: str) -> list[tuple[int, ...]]:

@@ -1,0 +1,63 @@
+"""The model classes of the autoencoders, which learn to give back their own input."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+CODE = "code"
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class Autoencoder(keras.Model):
+    """A functional model whose target is its own input where `fit` gets no other: `model.fit(x)`."""
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Returns the loss given to `compile` between input and reconstruction, and the penalties of layers."""
+        return super().compute_loss(x, own_input(x) if y is None else y, y_pred, sample_weight, training)
+
+
+def own_input(x: Any) -> Any:
+    """Returns what is to be reconstructed among the inputs of a model: the first one, named `input`."""
+    return x["input"] if isinstance(x, dict) else x
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class VariationalAutoencoder(keras.Model):
+    """A functional model trained by the evidence lower bound; `kerazoo.vae` and its relatives build it.
+
+    Compile it without a loss and call `fit(x)`: the loss is the negative log-likelihood of the input in nats, added up
+    over its values (Bernoulli where the output is a sigmoid, else normal with variance 1), plus the divergence of the
+    code, which its layer adds. Both are means over the batch. In inference the code is its mean.
+    """
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Returns the negative bound; at `evaluate` without the noise of the code, see `bound` for the real one."""
+        nats = negative_log_likelihood(self, own_input(x) if y is None else y, y_pred)
+        if sample_weight is not None:
+            nats = nats * ops.cast(ops.reshape(sample_weight, (-1,)), nats.dtype)
+        return ops.mean(nats) + sum(self.losses)
+
+
+def negative_log_likelihood(model: keras.Model, x: Any, reconstruction: Any) -> Any:
+    """Returns -log p(x | z) in nats per sample, added up over all values."""
+    x, axes = ops.cast(x, "float32"), tuple(range(1, len(reconstruction.shape)))
+    if is_bernoulli(model):
+        p = ops.clip(reconstruction, 1e-7, 1 - 1e-7)
+        return -ops.sum(x * ops.log(p) + (1 - x) * ops.log(1 - p), axis=axes)
+    constant = 0.5 * math.log(2 * math.pi)
+    return ops.sum(0.5 * ops.square(x - reconstruction) + constant, axis=axes)
+
+
+def is_bernoulli(model: keras.Model) -> bool:
+    """Whether the outputs are probabilities of ones."""
+    names = [layer.name for layer in model.layers]
+    last = model.get_layer("reconstruction_flat" if "reconstruction_flat" in names else "reconstruction")
+    return last.activation is keras.activations.sigmoid
