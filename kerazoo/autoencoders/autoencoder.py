@@ -12,7 +12,7 @@ import keras
 from keras import layers
 
 from kerazoo import blocks, checks
-from kerazoo.autoencoders.models import CODE, Autoencoder
+from kerazoo.autoencoders._models import CODE, Autoencoder
 from kerazoo.catalog import register_model
 
 

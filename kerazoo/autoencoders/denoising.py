@@ -14,7 +14,7 @@ import keras
 from keras import layers
 
 from kerazoo import checks
-from kerazoo.autoencoders.models import CODE, Autoencoder
+from kerazoo.autoencoders._models import CODE, Autoencoder
 from kerazoo.catalog import register_model
 from kerazoo.layers.corruption import CORRUPTIONS, Corruption
 from kerazoo.layers.reversible_dense import ReversibleDense

@@ -13,7 +13,7 @@ import keras
 from keras import layers
 
 from kerazoo import checks
-from kerazoo.autoencoders.models import CODE, Autoencoder
+from kerazoo.autoencoders._models import CODE, Autoencoder
 from kerazoo.catalog import register_model
 from kerazoo.layers.sparsity import SparsityPenalty
 

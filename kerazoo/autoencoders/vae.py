@@ -13,8 +13,8 @@ import keras
 from keras import layers, ops
 
 from kerazoo import blocks, checks
-from kerazoo.autoencoders.models import CODE, VariationalAutoencoder, negative_log_likelihood, own_input
-from kerazoo.autoencoders.parts import decoder as decoder_of
+from kerazoo.autoencoders._models import CODE, VariationalAutoencoder, negative_log_likelihood, own_input
+from kerazoo.autoencoders._parts import decoder as decoder_of
 from kerazoo.catalog import register_model
 from kerazoo.layers.gaussian_sampling import GaussianSampling, draw
 

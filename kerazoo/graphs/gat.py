@@ -14,8 +14,7 @@ from keras import layers
 from kerazoo import checks
 from kerazoo.catalog import register_model
 from kerazoo.graphs._shared import graph_inputs, half_square
-from kerazoo.layers import GraphAttention
-from kerazoo.layers.graph import BIASES
+from kerazoo.layers.graph import BIASES, GraphAttention
 
 
 @register_model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from kerazoo.autoencoders.models import CODE
+from kerazoo.autoencoders._models import CODE
 
 
 def encoder(model: keras.Model) -> keras.Model:
