@@ -184,8 +184,10 @@ EXPORTED = (
 )
 
 
-@pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("name", EXPORTED)
+# tf2onnx takes 9 GB for convnext_tiny; `python -m benchmarks.exports` exports it in a process of its own.
+@pytest.mark.parametrize(
+    ("name", "format"), [(n, f) for n in EXPORTED for f in FORMATS if (n, f) != ("convnext_tiny", "onnx")]
+)
 def test_catalogue_models(name, format, tmp_path):
     inputs, _ = zoo.batch(name)
     report = kerazoo.export(zoo.built(name), tmp_path / f"{name}{suffix(format)}", format, samples=inputs)
