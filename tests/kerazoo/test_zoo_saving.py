@@ -142,7 +142,7 @@ def test_weights_file_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no file"):
         kerazoo.load_weights(model, tmp_path / "missing.keras")
     (tmp_path / "a.npz").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"must be a \.weights\.h5, \.h5 or \.keras file"):
+    with pytest.raises(ValueError, match=r"must be a \.weights\.h5, \.h5, \.keras or \.safetensors file"):
         kerazoo.load_weights(model, tmp_path / "a.npz")
 
 
