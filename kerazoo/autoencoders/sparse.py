@@ -10,12 +10,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from kerazoo import checks
 from kerazoo.autoencoders._models import CODE, Autoencoder
 from kerazoo.catalog import register_model
 from kerazoo.layers.sparsity import SparsityPenalty
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+def half_squared_error(y_true: Any, y_pred: Any) -> Any:
+    """Returns half the squared error of each sample, added up over its values: the lecture's reconstruction term."""
+    error = ops.cast(y_true, y_pred.dtype) - y_pred
+    return 0.5 * ops.sum(ops.square(error), axis=tuple(range(1, len(y_pred.shape))))
 
 
 @register_model
@@ -35,9 +42,10 @@ def sparse_autoencoder(
 ) -> keras.Model:
     """One hidden layer with a penalty that keeps most of its units quiet.
 
-    The lecture's loss is half the squared error, added up over the outputs and averaged over the batch, plus
-    `l2 / 2` times the squared kernels, plus `sparsity_weight` times the divergence of each unit's mean activation over
-    the batch from `sparsity`: take batches that are large enough for that mean.
+    The lecture's loss is half the squared error, added up over the outputs and averaged over the batch (compile with
+    `half_squared_error` of this module; Keras' mean would weigh the rest much more), plus `l2 / 2` times the squared
+    kernels, plus `sparsity_weight` times the divergence of each unit's mean activation over the batch from `sparsity`:
+    take batches that are large enough for that mean.
 
     Args:
         input_shape: Shape of one input without the batch axis, fixed; by default a patch of 8 x 8 pixels in [0.1, 0.9].
@@ -53,7 +61,9 @@ def sparse_autoencoder(
         An `Autoencoder`, which is a flat functional `keras.Model`, (batch, *input_shape) -> the same.
 
     Example:
+        >>> from kerazoo.autoencoders.sparse import half_squared_error
         >>> model = kerazoo.sparse_autoencoder((784,), 200, sparsity=0.1, l2=3e-3)
+        >>> model.compile("adam", half_squared_error)
 
     References:
         Ng (2011), https://web.stanford.edu/class/cs294a/sparseAutoencoder.pdf

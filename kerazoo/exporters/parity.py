@@ -323,7 +323,7 @@ def _agreement(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float | None:
     return float(np.concatenate([vote.ravel() for vote in votes]).mean()) if votes else None
 
 
-def _latencies(runner: Runner, inputs: list[np.ndarray], budget: float = 0.7) -> list[float]:
+def _latencies(runner: Runner, inputs: list[np.ndarray], budget: float = 0.3) -> list[float]:
     """Returns the milliseconds of up to 30 calls, fewer where a call is slow; a first call warms up."""
     runner(inputs)
     times: list[float] = []

@@ -13,6 +13,7 @@ from keras import ops
 import kerazoo
 from kerazoo import autoencoders
 from kerazoo.autoencoders import vae
+from kerazoo.autoencoders.sparse import half_squared_error
 from kerazoo.layers import Corruption, GaussianSampling, ReversibleDense, SparsityPenalty
 from kerazoo.layers.gaussian_sampling import gaussian_divergence
 from kerazoo.layers.sparsity import bernoulli_divergence
@@ -127,6 +128,21 @@ def test_sparsity_is_about_the_mean_of_the_batch() -> None:
     layer = SparsityPenalty("l1", weight=2.0)
     layer(-x, training=True)
     assert float(sum(layer.losses)) == pytest.approx(2 * 0.75)
+
+
+def test_the_loss_of_a_sparse_autoencoder_is_the_lectures() -> None:
+    model, (x, _) = zoo.fresh("sparse_autoencoder", sparsity=0.05, l2=0.02), zoo.batch("sparse_autoencoder")
+    model.compile("adam", half_squared_error, jit_compile=False)
+    code, kernels = (
+        np.array(autoencoders.encoder(model)(x), "float64"),
+        [w for w in model.weights if "kernel" in w.path],
+    )
+    mean = code.mean(axis=0)
+    expected = 0.5 * np.square(x - np.array(model(x))).sum(axis=1).mean()
+    expected += 0.01 * sum(np.square(zoo.value(kernel)).sum() for kernel in kernels)
+    expected += 3 * (0.05 * np.log(0.05 / mean) + 0.95 * np.log(0.95 / (1 - mean))).sum()
+    found = model.compute_loss(x=x, y=None, y_pred=model(x, training=True), training=True)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_input_is_the_target() -> None:
