@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from applications.core.errors import UserError, nearest
-from applications.datasets.csv_files import CsvFile, number, read_csv
+from applications.datasets.csv_files import CsvFile, named_file, number, read_csv
 from applications.datasets.data import ACTIVITY_NAMES, FRACTIONS, Progress
 from applications.datasets.readers import natural_key
 from applications.datasets.splits import check_fractions, split_indices
@@ -147,7 +146,7 @@ def load_activities(
     check_fractions(fractions)
     if data in ACTIVITY_NAMES:
         return _imu(window, overlap, fractions, seed, data_dir, options, progress)
-    file = read_csv(_csv_path(data), separator)
+    file = read_csv(named_file(data, ACTIVITY_NAMES, "data set"), separator)
     return _own(file, channels, label, subject, window, overlap, fractions, seed)
 
 
@@ -201,18 +200,6 @@ def _own(file: CsvFile, channels, label, subject, window, overlap, fractions, se
         rate=cut.rate,
         warnings=tuple(warnings),
     )
-
-
-def _csv_path(data: str) -> Path:
-    path = Path(data).expanduser()
-    if path.is_dir():
-        raise UserError(f"Data {data!r} is a folder; name the CSV file.")
-    if not path.exists() and len(path.parts) == 1 and not path.suffix:
-        raise UserError(
-            f"Unknown data {data!r}: neither an embedded data set ({', '.join(ACTIVITY_NAMES)}) nor a CSV file that "
-            f"exists.{nearest(data, ACTIVITY_NAMES)}"
-        )
-    return path
 
 
 def column_of(file: CsvFile, role: str, name: str | None, usual: Sequence[str]) -> str | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from applications.core.errors import UserError
+from applications.core.errors import UserError, nearest
 from applications.datasets.readers import plain
 
+TABLE_SUFFIXES = (".csv", ".tsv")
 SEPARATORS = (",", ";", "\t", "|")
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-", "."})
 _POINT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -83,11 +84,36 @@ def read_csv(path, separator: str = "auto") -> CsvFile:
     return CsvFile(path, names, columns, tuple(line for line, _ in rows[1:]), decimal, (*warnings, *remarks))
 
 
+def named_file(data: str, embedded: Sequence[str], what: str) -> Path:
+    """Returns the CSV file that `data` names, also the only one in a folder.
+
+    Args:
+        data: what the user gave.
+        embedded: names of the embedded data sets of the task.
+        what: what these are, for the message: "table", "text", "series".
+
+    Raises:
+        UserError: an unknown name, or a folder with none or several CSV files.
+    """
+    path = Path(data).expanduser()
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in TABLE_SUFFIXES)
+        if len(found) == 1:
+            return found[0]
+        raise UserError(f"Data {data!r} is a folder with {len(found)} CSV files; name the file.")
+    if not path.exists() and len(path.parts) == 1 and not path.suffix:
+        raise UserError(
+            f"Unknown data {data!r}: neither an embedded {what} ({', '.join(embedded)}) nor a CSV file that "
+            f"exists.{nearest(data, embedded)}"
+        )
+    return path
+
+
 def find_tables(inputs: Iterable[str | Path]) -> list[Path]:
     """Returns the CSV files that inputs name; folders stand for all CSV files in them."""
     found: list[Path] = []
     for item in map(Path, inputs):
-        inside = sorted(p for p in item.iterdir() if p.suffix.lower() in (".csv", ".tsv")) if item.is_dir() else []
+        inside = sorted(p for p in item.iterdir() if p.suffix.lower() in TABLE_SUFFIXES) if item.is_dir() else []
         if item.is_dir() and not inside:
             raise UserError(f"Folder '{item}' holds no CSV file.")
         found += inside or [item]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from applications.core.errors import UserError
-from applications.datasets.csv_files import read_csv
+from applications.datasets.csv_files import named_file, read_csv
 from applications.datasets.data import FRACTIONS, SERIES_NAMES
-from applications.datasets.series_files import Table, csv_path, read_table, target_names
+from applications.datasets.series_files import Table, read_table, target_names
 from applications.datasets.splits import ALL_TEST, check_fractions
 from applications.datasets.time_axis import TimeAxis
 
@@ -162,7 +162,7 @@ def load_series(
         names: tuple[str, ...] = tuple(table.values)
         wanted = recipe | wanted
     else:
-        file = read_csv(csv_path(data), separator)
+        file = read_csv(named_file(data, SERIES_NAMES, "series"), separator)
         names = target_names(file, targets, time, (*past, *future))
         roles = {"targets": names, "past_covariates": tuple(past), "future_covariates": tuple(future)}
         table = read_table(file, roles, time, time_format, interpolate)

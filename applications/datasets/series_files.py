@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from applications.core.errors import UserError, nearest
 from applications.datasets.csv_files import CsvFile, number
-from applications.datasets.data import SERIES_NAMES
 from applications.datasets.time_axis import TIME_NAMES, TimeAxis, axis_of, read_time
 
 if TYPE_CHECKING:
@@ -62,19 +60,6 @@ class Table:
         past = np.concatenate([columns, self.axis.phases(cycles, self.length - context, context)], axis=1)
         future = [self.values[name][self.length : self.length + horizon] for name in known]
         return past, np.stack(future, axis=1) if future else np.zeros((horizon, 0))
-
-
-def csv_path(data: str) -> Path:
-    """Returns the CSV file that `data` names."""
-    path = Path(data).expanduser()
-    if not path.exists() and len(path.parts) == 1 and not path.suffix:
-        raise UserError(
-            f"Unknown data {data!r}: neither an embedded series ({', '.join(SERIES_NAMES)}) nor a CSV file that "
-            f"exists.{nearest(data, SERIES_NAMES)}"
-        )
-    if path.is_dir():
-        raise UserError(f"Data {data!r} is a folder; name the CSV file.")
-    return path
 
 
 def time_column(file: CsvFile, time: str | None) -> str | None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from applications.core.errors import UserError, nearest
-from applications.datasets.csv_files import CsvFile, number, read_csv
+from applications.datasets.csv_files import CsvFile, named_file, number, read_csv
 from applications.datasets.data import FRACTIONS, TABLE_NAMES
 from applications.datasets.readers import natural_key
 from applications.datasets.splits import check_fractions, split_indices
@@ -138,7 +137,7 @@ def load_table(
         from applications.datasets.embedded.tables import embedded_table
 
         return embedded_table(data, fractions=fractions, seed=seed)
-    file = read_csv(_csv_path(data), separator)
+    file = read_csv(named_file(data, TABLE_NAMES, "table"), separator)
     wanted = _wanted_kinds(kinds or {}, file)
     target = _target(target, file)
     kept = [row for row, cell in enumerate(file.column(target)) if cell is not None]
@@ -167,21 +166,6 @@ def load_table(
         class_names=class_names,
         warnings=(*warnings, *remarks, *_missing_remarks(columns)),
     )
-
-
-def _csv_path(data: str) -> Path:
-    path = Path(data).expanduser()
-    if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in (".csv", ".tsv"))
-        if len(found) == 1:
-            return found[0]
-        raise UserError(f"Data {data!r} is a folder with {len(found)} CSV files; name the file.")
-    if not path.exists() and len(path.parts) == 1 and not path.suffix:
-        raise UserError(
-            f"Unknown data {data!r}: neither an embedded table ({', '.join(TABLE_NAMES)}) nor a CSV file that "
-            f"exists.{nearest(data, TABLE_NAMES)}"
-        )
-    return path
 
 
 def _wanted_kinds(kinds: Mapping[str, Any], file: CsvFile) -> dict[str, str]:

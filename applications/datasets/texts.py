@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from applications.core.errors import UserError, nearest
+from applications.datasets.csv_files import named_file
 from applications.datasets.data import FRACTIONS, TEXT_NAMES
 from applications.datasets.splits import ALL_TEST, check_fractions, split_indices
 from applications.datasets.text_files import sha256
@@ -111,7 +112,7 @@ def load_texts(
     check_fractions(fractions)
     if data in TEXT_NAMES:
         return _pydoc(fractions, seed)
-    file = read_texts(csv_path(data), text_column, separator)
+    file = read_texts(named_file(data, TEXT_NAMES, "text"), text_column, separator)
     if label_column not in file.names:
         raise UserError(_no_column(file, label_column, "label_column"))
     texts, labels = file.column(text_column), file.column(label_column)
@@ -178,22 +179,6 @@ def _data(
     numbers = np.array(labels, np.int64)
     split = split_indices(numbers, fractions=fractions, seed=seed)
     return TextData(texts=tuple(texts), labels=numbers, class_names=tuple(names), split=split, **about)
-
-
-def csv_path(data: str) -> Path:
-    """Returns the CSV file that a path stands for, also the only one in a folder."""
-    path = Path(data).expanduser()
-    if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in (".csv", ".tsv"))
-        if len(found) == 1:
-            return found[0]
-        raise UserError(f"Data {data!r} is a folder with {len(found)} CSV files; name the file.")
-    if not path.exists() and len(path.parts) == 1 and not path.suffix:
-        raise UserError(
-            f"Unknown data {data!r}: neither an embedded text ({', '.join(TEXT_NAMES)}) nor a CSV file that "
-            f"exists.{nearest(data, TEXT_NAMES)}"
-        )
-    return path
 
 
 def read_texts(path: Path, text_column: str, separator: str) -> CsvFile:
