@@ -28,7 +28,6 @@ class Transformer:
         hidden_dropout_rate: On the hidden units of the perceptron.
         use_bias: Whether the four projections of the attention have biases.
         kernel_initializer: Of all kernels.
-        attention_initializer: Of the four projections of the attention, where it is another one.
     """
 
     num_heads: int
@@ -41,7 +40,6 @@ class Transformer:
     hidden_dropout_rate: float = 0.0
     use_bias: bool = True
     kernel_initializer: Any = "glorot_uniform"
-    attention_initializer: Any = None
 
     def __post_init__(self) -> None:
         checks.positive_int("num_heads", self.num_heads)
@@ -110,13 +108,12 @@ class Transformer:
                 f"hidden_dim must be a multiple of num_heads. Received: hidden_dim={features}, "
                 f"num_heads={self.num_heads}"
             )
-        initializer = self.kernel_initializer if self.attention_initializer is None else self.attention_initializer
         attend = layers.MultiHeadAttention(
             self.num_heads,
             features // self.num_heads,
             dropout=self.attention_dropout_rate,
             use_bias=self.use_bias,
-            kernel_initializer=own_initializer(initializer),
+            kernel_initializer=_of_square(self.kernel_initializer, features),
             name=name,
         )
         return attend(x, memory, attention_mask=mask, use_causal_mask=causal)
@@ -131,3 +128,14 @@ class Transformer:
             x = layers.Dropout(self.hidden_dropout_rate, name=f"{name}_hidden_dropout")(x)
         dense = {"kernel_initializer": own_initializer(self.kernel_initializer)}
         return layers.Dense(features, name=f"{name}_fc2", **dense)(x)
+
+
+def _of_square(initializer: Any, features: int) -> Any:
+    """Returns the initialiser of a projection (features, features), which Keras keeps as (features, heads, depth).
+
+    Glorot's rule would take those for the axes of a convolution, and start several times too small.
+    """
+    if initializer == "glorot_uniform":
+        limit = (3 / features) ** 0.5
+        return keras.initializers.RandomUniform(-limit, limit)
+    return own_initializer(initializer)

@@ -103,8 +103,6 @@ def _transformer(
             "tie_embeddings=True needs one vocabulary for both languages. Received: "
             f"source_vocab_size={source_vocab_size}, target_vocab_size={target_vocab_size}"
         )
-    # Keras takes a kernel (features, heads, depth) for a convolution's; each projection is a square matrix.
-    square = keras.initializers.RandomUniform(-((3 / hidden_dim) ** 0.5), (3 / hidden_dim) ** 0.5)
     transformer = blocks.Transformer(
         num_heads=num_heads,
         mlp_dim=mlp_dim,
@@ -112,7 +110,6 @@ def _transformer(
         epsilon=epsilon,
         dropout_rate=dropout_rate,
         use_bias=use_bias,
-        attention_initializer=square,
     )
 
     def embedding(vocab_size: int, prefix: str) -> layers.ReversibleEmbedding:

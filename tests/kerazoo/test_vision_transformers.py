@@ -100,6 +100,10 @@ def test_first_weights() -> None:
     assert not np.any(model.get_layer("predictions").kernel)
     assert not np.any(model.get_layer("with_class_token").token)
     assert abs(np.std(model.get_layer("positions").embeddings) / 0.02 - 1) < 0.05
+    width = model.get_layer("positions").embeddings.shape[-1]
+    for dense in ("query_dense", "key_dense", "value_dense", "output_dense"):
+        kernel = keras.ops.convert_to_numpy(getattr(model.get_layer("block1_attention"), dense).kernel)
+        assert abs(np.std(kernel) * width**0.5 - 1) < 0.05, "Glorot's rule for a square matrix, uniform"
 
 
 def test_sizes_that_are_refused() -> None:
