@@ -108,7 +108,7 @@ def _vit(size: str, params: int, flops: int) -> ModelCard:
             **{"input_shape": (32, 32, 3), "num_classes": 5},
             **{"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 16},
         },
-        overfit={"options": {"patch_size": 4, "num_heads": 2, "hidden_dim": 32, "mlp_dim": 64}},
+        overfit={"options": {"num_heads": 4, "hidden_dim": 32, "mlp_dim": 64}},
         sample=Sample(inputs=Tensor((32, 32, 3), low=-1.0), targets=Tensor((), "int32", 0, 5)),
         deviations=(
             "The head has a dropout like every classifier here.",
