@@ -29,6 +29,13 @@ MEASUREMENTS = {
         ("--data", "co2", "--model", "lstm"),
         ("--data", "sunspots", "--model", "lstm", "--epochs", "60"),
     ),
+    "activity-recognition": (
+        ("--data", "imu", "--model", "cnn"),
+        ("--data", "imu", "--model", "gru"),
+        ("--data", "imu", "--model", "lstm"),
+        ("--data", "imu", "--model", "tcn"),
+    ),
+    "node-classification": (("--data", "karate", "--model", "gcn"), ("--data", "karate", "--model", "gat")),
 }
 LOWER_IS_BETTER = ("rmse", "mase", "bits_per_character", "bits_per_masked_token")
 
