@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 RECURRENT = ("lstm", "gru", "simple_rnn")
 # Some thousand windows that overlap: small networks do; `--model-options` goes before it.
-DEFAULTS: dict[str, dict[str, Any]] = {name: {"units": 32} for name in RECURRENT}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    **{name: {"units": 32} for name in RECURRENT},
+    "transformer_encoder": {"hidden_dim": 32, "mlp_dim": 64},
+}
 
 
 class Forecast(NamedTuple):
@@ -351,7 +354,9 @@ class TimeSeriesForecasting(Application):
         return {
             **super().search_space(),
             "learning_rate": Real(3e-4, 1e-2, log=True),
-            "model": Choice("lstm", "gru", "tcn", children={"lstm": recurrent, "gru": recurrent}),
+            "model": Choice(
+                "lstm", "gru", "tcn", "transformer_encoder", children={"lstm": recurrent, "gru": recurrent}
+            ),
         }
 
 

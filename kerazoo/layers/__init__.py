@@ -15,6 +15,7 @@ from kerazoo.layers.grid_positions import ClassToken, GridPositions, resize_posi
 from kerazoo.layers.last_step import LastStep
 from kerazoo.layers.local_response import LocalResponseNormalization
 from kerazoo.layers.maxout import Maxout
+from kerazoo.layers.mean_step import MeanStep
 from kerazoo.layers.padding_mask import PaddingMask
 from kerazoo.layers.partial_conv import PartialConv2D
 from kerazoo.layers.position import PositionEmbedding, SinusoidalPositions, sinusoids
@@ -43,6 +44,7 @@ __all__ = [
     "MaxPoolWithSwitches2D",
     "MaxUnpool2D",
     "Maxout",
+    "MeanStep",
     "PaddingMask",
     "PartialConv2D",
     "PositionEmbedding",

@@ -212,6 +212,36 @@ CARDS = (
     _transformer(
         "transformer_small", "The paper's network in a size for a laptop.", 8000, 1_946_624, 2_793_406_464, _BY_HAND
     ),
+    ModelCard(
+        name="transformer_encoder",
+        family="transformer_encoder",
+        kind="sequence",
+        task="sequence-classification",
+        module="kerazoo.transformers.encoder",
+        title="Attention Is All You Need",
+        authors="A. Vaswani, N. Shazeer, N. Parmar, J. Uszkoreit, L. Jones, A. N. Gomez, L. Kaiser, I. Polosukhin",
+        year=2017,
+        paper_url="https://arxiv.org/abs/1706.03762",
+        summary="The Transformer's encoder for features or tokens: every step sees all others.",
+        input_shape=(28, 28),
+        num_outputs=10,
+        input_range="features of about zero mean and unit spread; with vocab_size token numbers, 0 for padding",
+        params=400_522,
+        trainable_params=400_522,
+        flops=2 * (28 * 28 * 128 + 2 * 28 * (4 * 128**2 + 2 * 28 * 128 + 2 * 128 * 512) + 1_280),
+        params_source="by hand: (I + 1) d + N (4 d^2 + 2 d m + m + 5 d) + (d + 1) C, as torch.nn.TransformerEncoder "
+        "has it but for the biases of its attention",
+        custom_objects=True,
+        sample=Sample(inputs=Tensor((6, 3), low=-1.0), targets=Tensor((), "int32", 0, 5)),
+        test_config={
+            **{"input_shape": (6, 3), "num_classes": 5},
+            **{"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 8},
+        },
+        deviations=(
+            "The paper has a decoder behind it; here the mean of the steps goes to a linear head.",
+            "The paper's encoder has 6 blocks of 512 features: num_layers, num_heads, hidden_dim and mlp_dim.",
+        ),
+    ),
     _bert(
         "bert_tiny",
         "BERT of 2 blocks and 128 features, which a laptop fine-tunes in minutes.",

@@ -185,7 +185,7 @@ def test_the_exported_core_with_the_example_gives_the_predictions(run, tmp_path)
 
 
 MODELS = {
-    "gru": (),
+    "transformer_encoder": ("--model-options", "{num_layers: 1, num_heads: 2, hidden_dim: 8, mlp_dim: 8}"),
     "tcn": ("--model-options", "{filters: 4, num_levels: 2, kernel_size: 2, embedding_dim: 4}"),
     "bert_tiny": ("--model-options", "{num_layers: 1, hidden_dim: 8, mlp_dim: 8}", "--vocab-size", "120"),
 }

@@ -224,7 +224,7 @@ def test_the_export_with_the_numpy_example_gives_the_forecasts(form, file, run, 
     np.testing.assert_allclose(found.reshape(7, 3), expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("model", ["lstm", "tcn", "cnn"])
+@pytest.mark.parametrize("model", ["lstm", "transformer_encoder", "cnn"])
 def test_models_and_modes_go_through_everything(model, folder, tmp_path):
     """Two targets at once, rows as steps, no season: a run of every model."""
     daily(folder / "mine.csv")

@@ -14,14 +14,19 @@ from kerazoo.recurrent import rnn
 from kerazoo.recurrent.tcn import receptive_field
 
 RNNS = ("simple_rnn", "lstm", "gru")
+OWN = {
+    "tcn": {"filters": 4, "num_levels": 2, "kernel_size": 2},
+    "transformer_encoder": {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 8},
+}
 RANDOM = np.random.default_rng(0)
 FEATURES = RANDOM.normal(size=(2, 6, 3)).astype("float32")
 IDS = RANDOM.integers(1, 11, (2, 6))
 
 
 def _tokens(name: str, **options: Any) -> keras.Model:
-    own = {"units": 4, "num_layers": 2} if name != "tcn" else {"filters": 4, "num_levels": 2, "kernel_size": 2}
-    settings = {"input_shape": (None,), "vocab_size": 11, "embedding_dim": 3, "num_classes": 11, **own, **options}
+    own = OWN.get(name, {"units": 4, "num_layers": 2})
+    width = {} if name == "transformer_encoder" else {"embedding_dim": 3}
+    settings = {"input_shape": (None,), "vocab_size": 11, "num_classes": 11, **width, **own, **options}
     keras.utils.set_random_seed(0)
     model = kerazoo.create_model(name, **settings)
     zoo.perturb(model)
@@ -155,10 +160,22 @@ def test_sequence_from_a_condition(name: str) -> None:
     assert np.abs(forced - other).max() > 1e-3
 
 
-def test_padding_behind_the_tokens_of_a_convolutional_network() -> None:
-    model = _tokens("tcn")
+@pytest.mark.parametrize("name", OWN)
+def test_padding_behind_the_tokens(name: str) -> None:
+    model = _tokens(name)
     padded = np.pad(IDS, ((0, 0), (0, 3)))
     np.testing.assert_allclose(_run(model, padded), _run(model, IDS), atol=1e-6)
+    assert np.abs(_run(model, np.pad(IDS, ((0, 0), (0, 3)), constant_values=3)) - _run(model, IDS)).max() > 1e-4
+
+
+def test_every_step_of_an_encoder_sees_all_others() -> None:
+    for model, x in (
+        (_tokens("transformer_encoder", mode="many_to_many"), IDS),
+        (_features("transformer_encoder", mode="many_to_many"), FEATURES),
+    ):
+        other = x.copy()
+        other[:, 3] = other[:, 3] % 10 + 1 if x is IDS else other[:, 3] + 1
+        assert np.all(np.abs(_run(model, other) - _run(model, x)).max(axis=2) > 1e-6)
 
 
 @pytest.mark.parametrize(("kernel_size", "num_levels"), [(2, 1), (3, 2), (2, 3)])
@@ -201,6 +218,7 @@ def test_weight_normalisation_starts_as_its_direction() -> None:
         ("gru", {"stateful": True}, "stateful=True needs batch_size"),
         ("gru", {"input_shape": (None,), "vocab_size": 5, "mask_value": 0.0}, "mask_value is for features"),
         ("tcn", {"input_shape": (None, None)}, "fixed number of features"),
+        ("transformer_encoder", {"input_shape": (None, None)}, "fixed number of features"),
     ],
 )
 def test_what_cannot_work_together(name: str, options: dict[str, Any], message: str) -> None:

@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 import zoo
 
+_POLICIES = [
+    *((name, "mixed_float16") for name in zoo.distinct()),
+    *((name, "mixed_bfloat16") for name in zoo.one_of_each_family()),
+]
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("name", zoo.distinct())
+
+@pytest.mark.parametrize(("name", "policy"), _POLICIES)
 def test_mixed_precision(name: str, policy: str) -> None:
     before = keras.config.dtype_policy()
     model = zoo.fresh(name, dtype=policy)

@@ -7,6 +7,7 @@ and the promises it has to keep follow from these.
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import subprocess
@@ -59,19 +60,39 @@ def distinct(promise: Callable[[ModelCard], Any] = lambda card: True) -> list[st
     return [name for name in models(promise) if name not in SAME_CODE]
 
 
+def one_of_each_family() -> list[str]:
+    """Returns the first model of each family."""
+    return list({kerazoo.model_card(name).family: name for name in reversed(kerazoo.list_models())}.values())
+
+
 def fresh(name: str, **options: Any) -> keras.Model:
     """Builds a model with its card's test configuration, the same weights every time."""
     keras.utils.set_random_seed(0)
     return kerazoo.create_model(name, **{**kerazoo.model_card(name).test_config, **options})
 
 
+_FIRST_WEIGHTS: dict[str, list[str]] = {}
+
+
 @functools.cache
 def built(name: str) -> keras.Model:
     """Returns a shared model with perturbed weights and settled statistics. Do not change it."""
     model = fresh(name)
+    _FIRST_WEIGHTS[name] = digests(model)
     perturb(model)
     settle(model, batch(name)[0])
     return model
+
+
+def digests(model: keras.Model) -> list[str]:
+    """Returns a digest of every weight."""
+    return [hashlib.sha256(np.ascontiguousarray(weight)).hexdigest() for weight in model.get_weights()]
+
+
+def first_digests(name: str) -> list[str]:
+    """Returns the digests of the weights `built(name)` started from."""
+    built(name)
+    return _FIRST_WEIGHTS[name]
 
 
 @contextmanager
@@ -223,6 +244,7 @@ def normalized_biases(model: keras.Model) -> set[int]:
 def run_python(code: str, *arguments: str) -> str:
     """Runs code in a fresh interpreter and returns what it printed last."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+    environment.pop("COVERAGE_PROCESS_CONFIG", None)  # what is run here has been counted; importing takes half as long
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment, check=False
     )
