@@ -13,8 +13,8 @@ from keras import layers
 
 import kerazoo
 from kerazoo.exporters import FORMATS, suffix
+from kerazoo.gans._models import WassersteinGAN
 from kerazoo.gans.progan import ProgressiveGAN, grown_discriminator, grown_generator
-from kerazoo.gans.wgan_gp import WassersteinGAN
 
 RANDOM = np.random.default_rng(0)
 
