@@ -21,7 +21,6 @@ from kerazoo.layers.bias import Bias
 from kerazoo.layers.equalized import EqualizedConv2D, EqualizedDense
 from kerazoo.layers.progressive import FadeIn, MinibatchDeviation, PixelNorm
 
-_AVERAGE = 0.999  # of the generator that draws
 _DRIFT = 0.001
 _LAST = {"data_format": "channels_last"}
 
@@ -37,7 +36,7 @@ class ProgressiveGAN(WassersteinGAN):
     """
 
     PARTS = ("generator", "discriminator", "averaged_generator")
-    SETTINGS = (*WassersteinGAN.SETTINGS, "levels", "stabilize_images", "fade_images")
+    SETTINGS = (*WassersteinGAN.SETTINGS, "levels", "stabilize_images", "fade_images", "averaging")
 
     def build(self, input_shape: Any = None) -> None:
         self.averaged_generator.trainable = False
@@ -79,7 +78,7 @@ class ProgressiveGAN(WassersteinGAN):
         from kerazoo import _tensorflow_step
 
         for mean, weight in zip(self.averaged_generator.weights, self.generator.weights, strict=True):
-            mean.assign(_AVERAGE * mean + (1 - _AVERAGE) * weight)
+            mean.assign(self.averaging * mean + (1 - self.averaging) * weight)
         self.images_shown.assign_add(_tensorflow_step.of_all_devices(ops.shape(batch["image"])[0]))
         level = self.level()
         for part in self.PARTS:
@@ -197,6 +196,7 @@ def progan(
     stabilize_images: int = 800_000,
     fade_images: int = 800_000,
     penalty_weight: float = 10.0,
+    averaging: float = 0.999,
     weights: str | None = None,
     dtype: str | None = None,
     name: str = "progan",
@@ -216,6 +216,8 @@ def progan(
         stabilize_images: Images shown to the networks of one size.
         fade_images: Images shown while a level is faded in.
         penalty_weight: Factor of the gradient penalty.
+        averaging: How much of the running mean of the generator stays in each step, in [0, 1): 0.999 is the mean of
+            about the last thousand steps, too many for a training that is not much longer.
 
     Returns:
         A `keras.Model` (batch, latent_dim) -> (batch, *input_shape) that holds the functional models `generator`,
@@ -240,6 +242,7 @@ def progan(
     stabilize_images = checks.positive_int("stabilize_images", stabilize_images)
     fade_images = checks.positive_int("fade_images", fade_images)
     penalty_weight = checks.non_negative("penalty_weight", penalty_weight)
+    averaging = checks.fraction("averaging", averaging)
     levels = halvings(height, width)
     smallest = (height >> levels, width >> levels)
 
@@ -252,5 +255,6 @@ def progan(
         mean.assign(weight)
     discriminator = _discriminator((height, width), levels, channels, maps)
     growth: dict[str, Any] = {"levels": levels, "stabilize_images": stabilize_images, "fade_images": fade_images}
+    growth["averaging"] = averaging
     settings = {"num_classes": 0, "critic_steps": 1, "penalty_weight": penalty_weight, **growth}
     return ProgressiveGAN(**parts, discriminator=discriminator, **settings, name=name)
