@@ -207,6 +207,18 @@ BAD: list[tuple[str, Any]] = [
     ("positions", "learnt"),
     ("position_offset", -1),
     ("epsilon", 0),
+    ("maxout_units", (0,)),
+    ("pieces", 0),
+    ("dense_units", 0),
+    ("generator_filters", (0, 1)),
+    ("discriminator_filters", 16),
+    ("picture_activation", "relu"),
+    ("critic_steps", 0),
+    ("penalty_weight", -1),
+    ("max_filters", 0),
+    ("stabilize_images", 0),
+    ("fade_images", 2.5),
+    ("averaging", 1.0),
 ]
 
 
