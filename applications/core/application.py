@@ -173,6 +173,17 @@ class Application:
         """Evaluates the trained model on the untouched test split."""
         raise NotImplementedError
 
+    def drawn(self, model: keras.Model, datasets: Datasets) -> np.ndarray | None:
+        """Returns a fixed set of pictures that show what the model can do by now, drawn after each epoch, or None.
+
+        The same inputs and seeds every time, so that a filmstrip shows the model's change alone; no random state of the
+        model may change.
+
+        Returns:
+            uint8 of shape (count, height, width, 1 or 3).
+        """
+        return None
+
     def packaged(self, model: keras.Model, datasets: Datasets) -> keras.Model:
         """Returns what is saved as `model.keras`: the trained model with what of its data's units lies outside it."""
         return model
