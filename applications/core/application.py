@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from applications.core.pipeline import Samples
     from applications.core.report import Result
+    from applications.core.run_directory import RunDirectory
     from applications.core.search_space import Space
     from applications.datasets.data import Datasets
 
@@ -83,6 +84,7 @@ class Application:
     further_models: ClassVar[tuple[str, ...]] = ()  # models of other kinds that fit, too
     own_data: ClassVar[str] = "path/to/images"  # what a user's data look like in the documentation
     monitor: ClassVar[tuple[str, str]] = ("val_loss", "min")
+    request: ClassVar[type | None] = None  # a dataclass, the options of `kerazoo generate`; none: makes nothing new
     reserved_options: ClassVar[tuple[str, ...]] = (
         "input_shape",
         "num_classes",
@@ -204,6 +206,10 @@ class Application:
 
     def write(self, predictions: Any, folder: Path) -> list[Path]:
         """Writes predictions to a folder and returns the files."""
+        raise NotImplementedError
+
+    def generate(self, run: RunDirectory, request: Any) -> str:
+        """Makes something new with the model of a run, as a `request` says; returns what is shown on the terminal."""
         raise NotImplementedError
 
     def baseline(self, datasets: Datasets) -> tuple[str, dict[str, float]]:
