@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from applications.core.pipeline import Samples
     from applications.core.report import Result
+    from applications.core.run_directory import RunDirectory
     from applications.core.search_space import Space
     from applications.datasets.data import Datasets
 
@@ -85,6 +86,7 @@ class Application:
     # What says which epoch is best, and its direction; ("", "") where nothing does and the last epoch counts.
     monitor: ClassVar[tuple[str, str]] = ("val_loss", "min")
     default_beta_1: ClassVar[float] = 0.9  # decay of Adam's mean gradient in the papers of the task's models
+    request: ClassVar[type | None] = None  # a dataclass, the options of `kerazoo generate`; none: makes nothing new
     reserved_options: ClassVar[tuple[str, ...]] = (
         "input_shape",
         "num_classes",
@@ -179,6 +181,17 @@ class Application:
         """Evaluates the trained model on the untouched test split."""
         raise NotImplementedError
 
+    def drawn(self, model: keras.Model, datasets: Datasets) -> np.ndarray | None:
+        """Returns a fixed set of pictures that show what the model can do by now, drawn after each epoch, or None.
+
+        The same inputs and seeds every time, so that a filmstrip shows the model's change alone; no random state of the
+        model may change.
+
+        Returns:
+            uint8 of shape (count, height, width, 1 or 3).
+        """
+        return None
+
     def packaged(self, model: keras.Model, datasets: Datasets) -> keras.Model:
         """Returns what is saved as `model.keras`: the trained model with what of its data's units lies outside it."""
         return model
@@ -199,6 +212,10 @@ class Application:
 
     def write(self, predictions: Any, folder: Path) -> list[Path]:
         """Writes predictions to a folder and returns the files."""
+        raise NotImplementedError
+
+    def generate(self, run: RunDirectory, request: Any) -> str:
+        """Makes something new with the model of a run, as a `request` says; returns what is shown on the terminal."""
         raise NotImplementedError
 
     def baseline(self, datasets: Datasets) -> tuple[str, dict[str, float]]:

@@ -26,6 +26,7 @@ from applications.core.checkpoint import (
     snapshot,
 )
 from applications.core.errors import UserError
+from applications.core.pictures import save_sheet, sheet_path
 from applications.core.run_directory import write_atomically
 from applications.core.signals import Signals
 
@@ -198,6 +199,25 @@ def learning_rates(model: Any) -> dict[str, Any]:
         return {"learning_rate": found[0].learning_rate} if hasattr(found[0], "learning_rate") else {}
     names = {id(value): name.removesuffix("_optimizer") for name, value in vars(model).items()}
     return {f"{names[id(optimizer)]}_learning_rate": optimizer.learning_rate for optimizer in found}
+
+
+class Samples(keras.callbacks.Callback):
+    """Keeps a sheet of pictures after every epoch; it acts before `Checkpoint`, so that no sheet is ever missing.
+
+    Args:
+        run: The run directory.
+        draw: Returns the pictures of a model as `Application.drawn` does, or None.
+    """
+
+    def __init__(self, run: Path, draw: Callable[[Any], np.ndarray | None]):
+        super().__init__()
+        self.run = run
+        self.draw = draw
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        pictures = self.draw(self.model)
+        if pictures is not None:
+            save_sheet(sheet_path(self.run, epoch + 1), pictures)
 
 
 class StopOnNaN(keras.callbacks.Callback):

@@ -266,7 +266,9 @@ class Session:
                 continue
             shutil.copyfile(winner / name, run / f".{name}.new")
             os.replace(run / f".{name}.new", run / name)
-        shutil.copytree(winner / "figures", run / "figures", dirs_exist_ok=True)
+        for name in ("figures", "samples"):
+            if (winner / name).exists():
+                shutil.copytree(winner / name, run / name, dirs_exist_ok=True)
         folds = [fold_row(fold) for fold in metrics]
         total = {"training_seconds_of_all_folds": round(sum(fold["training_seconds"] for fold in metrics), 3)}
         run.write_json("metrics.json", {**metrics[best], **total, "folds": folds, "best_fold": best + 1})
@@ -526,6 +528,8 @@ class Fit:
         found["nan"] = cb.StopOnNaN()
         if app.tensorboard:
             found["tensorboard"] = keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False)
+        if self.keeps_checkpoints:
+            found["samples"] = cb.Samples(run.path, lambda model: app.drawn(model, self.datasets))
         found |= self.extra_callbacks
         found["progress"] = cb.Progress(app.epochs, self.steps, self.session.show)
         memories = {name: callback for name, callback in found.items() if isinstance(callback, cb.Memory)}
