@@ -37,6 +37,7 @@ SPINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "graph": (("num_features", "num_classes"), ("dropout_rate", "weights", "dtype", "name")),
     "autoencoder": (("input_shape", "latent_dim"), ("output_activation", "weights", "dtype", "name")),
     "generator_discriminator": (("input_shape", "latent_dim"), ("weights", "dtype", "name")),
+    "image_translator": (("input_shape", "num_channels"), ("weights", "dtype", "name")),
 }
 
 
@@ -207,6 +208,19 @@ BAD: list[tuple[str, Any]] = [
     ("positions", "learnt"),
     ("position_offset", -1),
     ("epsilon", 0),
+    ("scale", 3),
+    ("scale", 1),
+    ("num_blocks", 0),
+    ("discriminator_filters", 0),
+    ("discriminator_layers", 0),
+    ("dense_units", 0),
+    ("l1_weight", -1),
+    ("cycle_weight", -1),
+    ("identity_weight", "half"),
+    ("adversarial_weight", float("nan")),
+    ("pool_size", -1),
+    ("perceptual_network", "vgg20"),
+    ("perceptual_network", 5),
 ]
 
 
