@@ -9,20 +9,15 @@ import keras
 from keras import layers
 
 from kerazoo import checks
+from kerazoo.gans._parts import norm, normal
 
 _FORMAT = {"data_format": "channels_last"}
-
-
-def normal() -> keras.Initializer:
-    """N(0, 0.02), from which all kernels of both papers start."""
-    return keras.initializers.RandomNormal(stddev=0.02)
 
 
 def normalised(x: keras.KerasTensor, normalization: str, name: str) -> keras.KerasTensor:
     """Normalises a map over the batch, with gains from N(1, 0.02), or each channel of each image by itself."""
     if normalization == "batch":
-        gamma = keras.initializers.RandomNormal(1.0, 0.02)
-        return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer=gamma, name=name)(x)
+        return norm(x, name)
     return layers.GroupNormalization(groups=-1, epsilon=1e-5, center=False, scale=False, name=name)(x)
 
 

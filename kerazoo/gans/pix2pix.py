@@ -15,7 +15,8 @@ from keras import layers, ops
 from kerazoo import checks
 from kerazoo.catalog import register_model
 from kerazoo.gans._adversarial import AdversarialModel, taken_for_made, taken_for_real
-from kerazoo.gans._patches import check_sizes, normal, normalised, patch_discriminator
+from kerazoo.gans._parts import normal
+from kerazoo.gans._patches import check_sizes, normalised, patch_discriminator
 
 _FORMAT = {"data_format": "channels_last"}
 _WIDEST = 8  # times the filters of the first layer

@@ -16,9 +16,9 @@ from torch import nn
 from torch.nn import functional
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-import seeded
-from common import fill
-from torch_segmentation import Named
+import seeded  # noqa: E402
+from common import fill  # noqa: E402
+from torch_segmentation import Named  # noqa: E402
 
 REFERENCES = Path(__file__).parents[1] / "references"
 CASES: dict[str, dict[str, Any]] = json.loads((REFERENCES / "translation.json").read_text())
