@@ -88,7 +88,7 @@ class ImageTranslation(Application):
         if self.class_weights != "none":
             raise UserError(f"class_weights: there are no classes in {self.task}; leave it at none.")
 
-    def datasets(self, progress: Callable | None = None) -> DomainData:
+    def datasets(self, progress: Callable | None = None) -> DomainData:  # type: ignore[override]
         from applications.datasets.domains import load_domains
 
         data = load_domains(self.data, pairs=self.needs_pairs, **self.loading(progress))
@@ -104,7 +104,7 @@ class ImageTranslation(Application):
     def for_other_data(self, data: str, known: dict[str, Any]) -> Application:
         return self.replace(data=data, data_options={}, split=Split(train=0.0, val=0.0, test=1.0))
 
-    def as_trained(self, datasets: DomainData, known: dict[str, Any]) -> DomainData:
+    def as_trained(self, datasets: DomainData, known: dict[str, Any]) -> DomainData:  # type: ignore[override]
         import dataclasses
 
         from applications.datasets.pixels import depth_factor, value_range
@@ -128,7 +128,7 @@ class ImageTranslation(Application):
             )
         return datasets.replaced(**domains)
 
-    def samples(self, datasets: DomainData, split: str, *, training: bool) -> Samples:
+    def samples(self, datasets: DomainData, split: str, *, training: bool) -> Samples:  # type: ignore[override]
         import tensorflow as tf
 
         from applications.core.augmentation import NUM_DRAWS, augment_geometry, augment_intensity
@@ -179,7 +179,7 @@ class ImageTranslation(Application):
 
     # The networks ---------------------------------------------------------------------------------------------------
 
-    def build(self, datasets: DomainData, dtype: str | None = None) -> keras.Model:
+    def build(self, datasets: DomainData, dtype: str | None = None) -> keras.Model:  # type: ignore[override]
         source, target = self._ends(datasets)
         options: dict[str, Any] = {}
         channels = source.images.channels, target.images.channels
@@ -197,23 +197,24 @@ class ImageTranslation(Application):
     def compile(self, model: keras.Model, optimizer: Any, **execution: Any) -> None:
         model.compile(**optimizer, **execution)
 
-    def packaged(self, model: keras.Model, datasets: DomainData) -> keras.Model:
+    def packaged(self, model: keras.Model, datasets: DomainData) -> keras.Model:  # type: ignore[override]
         """Pixels in, pixels out: one way of pix2pix, both of CycleGAN, which are named `a_to_b` and `b_to_a`."""
         import keras
 
         from applications.core.in_pixels import in_pixels, pixel_input
 
         def way(generator: keras.Model, first: Domain, second: Domain, name: str) -> tuple[Any, Any]:
-            pixels = pixel_input(first.images.channels, f"{name}_input")
-            return pixels, in_pixels(generator, pixels, first.limits, second.limits, name=name)
+            pixels = pixel_input(first.images.channels, name)
+            return pixels, in_pixels(generator, pixels, first.limits, second.limits, name=f"{name}_pixels")
 
         if self.needs_pairs:
             source, target = self._ends(datasets)
             pixels, found = way(model.generator, source, target, "translated")
             return keras.Model(pixels, found, name=model.name)
+        there, back = renamed(model.generator_ab, "ab"), renamed(model.generator_ba, "ba")
         ways = {
-            "a_to_b": way(model.generator_ab, datasets.a, datasets.b, "a_to_b"),
-            "b_to_a": way(model.generator_ba, datasets.b, datasets.a, "b_to_a"),
+            "a_to_b": way(there, datasets.a, datasets.b, "a_to_b"),
+            "b_to_a": way(back, datasets.b, datasets.a, "b_to_a"),
         }
         inputs, outputs = ({key: pair[side] for key, pair in ways.items()} for side in (0, 1))
         return keras.Model(inputs, outputs, name=model.name)
@@ -222,7 +223,7 @@ class ImageTranslation(Application):
         """The way the run was asked for."""
         return one_way(model, self.direction)
 
-    def drawn(self, model: keras.Model, datasets: DomainData) -> np.ndarray | None:
+    def drawn(self, model: keras.Model, datasets: DomainData) -> np.ndarray | None:  # type: ignore[override]
         """What becomes of the upper left corners of some validation images."""
         import numpy as np
 
@@ -239,12 +240,12 @@ class ImageTranslation(Application):
 
     # The result -----------------------------------------------------------------------------------------------------
 
-    def report(self, model: keras.Model, datasets: DomainData) -> Result:
+    def report(self, model: keras.Model, datasets: DomainData) -> Result:  # type: ignore[override]
         from applications.translation_report import report
 
         return report(self, model, datasets)
 
-    def baseline(self, datasets: DomainData) -> tuple[str, dict[str, float]]:
+    def baseline(self, datasets: DomainData) -> tuple[str, dict[str, float]]:  # type: ignore[override]
         """The images as they are."""
         from applications.translation_report import identity
 
@@ -266,7 +267,7 @@ class ImageTranslation(Application):
         stems = unique_stems(prediction.file for prediction in predictions)
         return [write_image(folder / stem, p.image) for stem, p in zip(stems, predictions, strict=True)]
 
-    def serving(self, datasets: DomainData) -> Serving:
+    def serving(self, datasets: DomainData) -> Serving:  # type: ignore[override]
         import numpy as np
 
         source, target = self._ends(datasets)
@@ -330,6 +331,18 @@ def one_way(model: keras.Model, direction: str) -> keras.Model:
 
     inputs, way = _graph.inputs(model), direction.replace("-", "_")
     return keras.Model(inputs[way], model.output[way], name=model.name) if isinstance(inputs, dict) else model
+
+
+def renamed(model: keras.Model, prefix: str) -> keras.Model:
+    """Returns a copy of a network whose layers have a prefix, so that two of a kind fit into one model."""
+    import keras
+
+    def copied(layer: Any) -> Any:
+        return type(layer).from_config({**layer.get_config(), "name": f"{prefix}_{layer.name}"})
+
+    copy = keras.models.clone_model(model, clone_function=copied)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def read_domain(paths: Iterable[Path], about: dict[str, Any], on_bad_file: str) -> Iterable[tuple[Path, np.ndarray]]:

@@ -197,8 +197,9 @@ class SuperResolution(Application):
         from applications.core.report import Figure, Result, Table
 
         enlarge = enlarger(model, datasets.value_range, datasets.images.dtype)
-        rows, panels, titles = [], [], []
-        for name, truth, small in test_pairs(datasets, self.scale):
+        rows, titles = [], []
+        panels: list[np.ndarray] = []
+        for name, truth, small in shrunk_test_images(datasets, self.scale):
             found, plain = enlarge(small), bicubic(small, self.scale, datasets.value_range)
             ours, theirs = (scores(truth, image, self.scale, datasets.value_range) for image in (found, plain))
             rows.append((name, ours["psnr"], theirs["psnr"], ours["ssim"], theirs["ssim"]))
@@ -224,7 +225,7 @@ class SuperResolution(Application):
     def baseline(self, datasets: Datasets) -> tuple[str, dict[str, float]]:
         """Bicubic interpolation."""
         rows = []
-        for _, truth, small in test_pairs(datasets, self.scale):
+        for _, truth, small in shrunk_test_images(datasets, self.scale):
             found = scores(truth, bicubic(small, self.scale, datasets.value_range), self.scale, datasets.value_range)
             rows.append((found["psnr"], found["ssim"]))
         return "bicubic interpolation", means(rows, 0, 1)
@@ -314,7 +315,7 @@ def bicubic(image: np.ndarray, scale: int, limits: tuple[float, float]) -> np.nd
     return np.clip(tf.image.resize(np.asarray(image, np.float32), size, "bicubic").numpy(), *limits)
 
 
-def test_pairs(datasets: Datasets, scale: int) -> Iterable[tuple[str, np.ndarray, np.ndarray]]:
+def shrunk_test_images(datasets: Datasets, scale: int) -> Iterable[tuple[str, np.ndarray, np.ndarray]]:
     """Yields name, test image (cut to a multiple of `scale`) and the small image it became."""
     import numpy as np
 

@@ -60,11 +60,11 @@ def report(app: ImageTranslation, model: keras.Model, datasets: DomainData) -> R
         rows = [(name, trained[name], untrained[name]) for name in trained]
         tables.append(Table("There and back", ("images", "mean error", "mean error of untrained networks"), rows))
     if datasets.paired and any(domain.is_mask for domain in (datasets.a, datasets.b)) and not _both_masks(datasets):
-        rows = [("of real images", mask_overlap(datasets, "", None))]
+        masks = [("of real images", mask_overlap(datasets, "", None))]
         for direction in directions:
-            rows.append((f"of translated images, {direction}", mask_overlap(datasets, direction, shown[direction])))
+            masks.append((f"of translated images, {direction}", mask_overlap(datasets, direction, shown[direction])))
         note = "Masks of images that are no masks are those of Otsu's threshold."
-        tables.append(Table("Overlap (IoU) of recovered masks with the true ones", ("masks", "IoU"), rows, note))
+        tables.append(Table("Overlap (IoU) of recovered masks with the true ones", ("masks", "IoU"), masks, note))
     headline = next(name for name in ("mask_iou", "psnr", "cycle_error") if name in metrics)
     notes = [
         f"The range of the pixels of {domain.name} is {domain.limits[1] - domain.limits[0]:g}, from "
@@ -80,7 +80,7 @@ def identity(app: ImageTranslation, datasets: DomainData) -> tuple[str, dict[str
     """Returns the name and the scores of images that are left as they are."""
     if not datasets.paired or datasets.a.images.channels != datasets.b.images.channels:
         return "", {}
-    found = {}
+    found: dict[str, float] = {}
     for direction in [app.direction] if app.needs_pairs else [app.direction, _reverse(app.direction)]:
         source, target = _ends(datasets, direction)
         sources = _test_images(datasets, direction)

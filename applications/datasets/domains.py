@@ -113,9 +113,9 @@ class DomainData:
         half = len(self.split["train"]) // 2
         return self.split["train"][:half], self.split["train"][half:]
 
-    def replaced(self, **domains: Domain) -> DomainData:
+    def replaced(self, a: Domain, b: Domain) -> DomainData:
         """Returns the data with other domains."""
-        return dataclasses.replace(self, **domains)
+        return dataclasses.replace(self, a=a, b=b)
 
 
 def load_domains(

@@ -140,7 +140,8 @@ def _of_folder(
         cache_dir=None,
         progress=progress,
     )
-    parts, remarks = np.array([good[index][1] for index in kept]), []
+    parts = np.array([good[index][1] for index in kept])
+    remarks: list[str] = []
     if splits and fractions != ALL_TEST:
         given = {part: np.flatnonzero(parts == part) for part in ("train", "val", "test") if (parts == part).any()}
         split, remarks = complete_splits(given, len(kept), fractions=fractions, seed=seed)

@@ -195,7 +195,7 @@ def cyclegan(
     for word, value in counts.items():
         checks.positive_int(word, value)
     checks.positive_int("pool_size", pool_size, minimum=0)
-    settings = {"cycle_weight": cycle_weight, "identity_weight": identity_weight}
+    settings: dict[str, Any] = {"cycle_weight": cycle_weight, "identity_weight": identity_weight}
     settings = {word: checks.non_negative(word, value) for word, value in settings.items()}
     sizes = checks.image_shape(
         input_shape, model=name, dynamic="its image pool needs one size, unless pool_size=0" if pool_size else None
