@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from applications.core.application import Application, Serving
+from applications.core.application import Application, ScheduleName, Serving
 from applications.core.config import option
 from applications.core.errors import UserError, nearest
 
@@ -54,6 +54,10 @@ class ImageGeneration(Application):
 
     data: str = option("digits", "`digits`, `tfds:NAME`, or a folder of images.")
     model: str = option("vae", "Model of the catalogue that draws pictures.")
+    epochs: int = option(200, "Passes over the training data.", minimum=1)
+    batch_size: int = option(64, "Samples per step, over all devices together.", minimum=1)
+    learning_rate: float = option(5e-4, "Largest learning rate, of every network.", minimum=0)
+    schedule: ScheduleName = option("cosine", "How the learning rate changes.")
     image_size: tuple[int, ...] | None = option(
         None,
         "Size all images are resized to, `64` or `HEIGHT,WIDTH`; none: theirs, or what suits the model.",
@@ -97,6 +101,11 @@ class ImageGeneration(Application):
     def monitor(self) -> tuple[str, str]:  # type: ignore[override]
         """Nothing says which epoch of networks that train against each other is best: the last one counts."""
         return ("", "") if self.is_adversarial else ("val_loss", "min")
+
+    @property
+    def default_beta_1(self) -> float:  # type: ignore[override]
+        """The momentum of the papers: small, since the other network's weights move the gradient, too."""
+        return (0.0 if self.model in ("wgan_gp", "progan") else 0.5) if self.is_adversarial else 0.9
 
     @property
     def is_adversarial(self) -> bool:
