@@ -6,7 +6,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,16 @@ def write_image(stem: Path, image: np.ndarray) -> Path:
     return path
 
 
+def save_picture(path: Path, picture: np.ndarray) -> Path:
+    """Writes one picture, uint8 of shape (height, width, 1 or 3), as a PNG file, whole or not at all."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(buffer, "PNG")
+    write_atomically(path, buffer.getvalue())
+    return path
+
+
 def read_sheet(path: Path) -> np.ndarray:
     """Returns the pictures of a sheet, uint8 of shape (count, height, width, 1 or 3)."""
     from PIL import Image
@@ -141,25 +151,35 @@ def filmstrip(run: Path, most_epochs: int = 8, most_pictures: int = 10) -> Figur
     Returns:
         The figure, or None where the run drew no samples.
     """
-    from matplotlib.figure import Figure
-
     paths = sheets(run)
     if not paths:
         return None
     epochs = list(paths)
     chosen = np.unique(np.linspace(0, len(epochs) - 1, min(most_epochs, len(epochs))).round().astype(int))
-    strips = {epochs[i]: read_sheet(paths[epochs[i]])[:most_pictures] for i in chosen}
-    largest = max(strip.shape[1] for strip in strips.values())  # a network that grows draws larger and larger ones
-    rows = {
-        epoch: sheet(strip, len(strip), max(1, round(max(largest, LEAST) / strip.shape[1])))
-        for epoch, strip in strips.items()
+    return strips({f"epoch {epochs[i]}": read_sheet(paths[epochs[i]])[:most_pictures] for i in chosen})
+
+
+def strips(rows: Mapping[str, np.ndarray]) -> Figure:
+    """Draws rows of pictures below each other, each with its name on the left.
+
+    Args:
+        rows: Name -> uint8 of shape (count, height, width, 1 or 3); smaller pictures are enlarged.
+    """
+    from matplotlib.figure import Figure
+
+    largest = max(row.shape[1] for row in rows.values())  # a network that grows draws larger and larger ones
+    drawn = {
+        name: sheet(row, len(row), max(1, round(max(largest, LEAST) / row.shape[1]))) for name, row in rows.items()
     }
-    ratio = max(row.shape[0] / row.shape[1] for row in rows.values())
-    figure = Figure(figsize=(8.8, min(8.0 * ratio + 0.12, 2.0) * len(rows)), layout="constrained")
-    for number, (epoch, row) in enumerate(rows.items(), start=1):
-        axes = figure.add_subplot(len(rows), 1, number)
-        axes.imshow(row, interpolation="nearest")
-        axes.set_ylabel(f"epoch {epoch}", rotation=0, ha="right", va="center", fontsize=9)
+    width = max(row.shape[1] for row in drawn.values())
+    ratio = max(row.shape[0] for row in drawn.values()) / width
+    figure = Figure(figsize=(8.8, min(8.0 * ratio + 0.12, 2.0) * len(drawn)), layout="constrained")
+    for number, (name, row) in enumerate(drawn.items(), start=1):
+        axes = figure.add_subplot(len(drawn), 1, number)
+        axes.imshow(
+            np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255), interpolation="nearest"
+        )
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
         axes.set_xticks([])
         axes.set_yticks([])
         for spine in axes.spines.values():

@@ -91,6 +91,8 @@ class Result:
         figures: Pictures, in the order of the report.
         animations: Moving pictures, shown behind them.
         notes: Sentences for the reader.
+        commands: What one does with the run next, `{run}` being its folder; `evaluate`, `export` and `report` go
+            without saying.
     """
 
     metrics: dict[str, float]
@@ -101,6 +103,7 @@ class Result:
     figures: list[Figure] = field(default_factory=list)
     animations: list[Animation] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=lambda: ["predict {run} INPUT... -o predictions/"])
 
 
 def save_result(folder: Path, result: Result) -> None:
@@ -119,7 +122,7 @@ def save_result(folder: Path, result: Result) -> None:
     folder = Path(folder)
     if result.headline not in result.metrics:
         raise ValueError(f"The headline {result.headline!r} is none of the metrics {', '.join(result.metrics)}.")
-    shown = [*result.figures, *result.animations]
+    shown: list[Figure | Animation] = [*result.figures, *result.animations]
     stems = [_stem(figure.name) for figure in shown]
     if len(set(stems)) < len(stems):
         raise ValueError(f"Figures need different names, received {', '.join(stems)}.")
@@ -139,6 +142,7 @@ def save_result(folder: Path, result: Result) -> None:
             for stem, figure in zip(stems, shown, strict=True)
         ],
         "notes": result.notes,
+        "commands": result.commands,
     }
     # report.json comes last: whoever sees it finds every picture it names.
     text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)

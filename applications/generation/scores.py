@@ -44,8 +44,8 @@ def kernel_distance(real: np.ndarray, found: np.ndarray, unbiased: bool = True) 
     Args:
         real: Features (m, d).
         found: Features (n, d).
-        unbiased: Without the products of a sample with itself: 0 on average, so also negative, for two sets of one kind.
-            With them it is never negative, and grows with smaller sets: to be compared at equal sizes only.
+        unbiased: Without the products of a sample with itself: 0 on average, so also negative, for two sets of one
+            kind. With them it is never negative, and grows with smaller sets: to be compared at equal sizes only.
 
     References:
         Binkowski, Sutherland, Arbel, Gretton (2018), "Demystifying MMD GANs", https://arxiv.org/abs/1801.01401
