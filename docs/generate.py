@@ -41,6 +41,7 @@ KINDS = {
     "graph": "graph",
     "autoencoder": "autoencoder",
     "generator_discriminator": "generator and discriminator",
+    "image_translator": "image to image, with a discriminator",
 }
 
 
