@@ -16,9 +16,9 @@ from kerazoo import checks
 from kerazoo.catalog import register_model
 from kerazoo.gans._adversarial import AdversarialModel
 from kerazoo.gans._image_pool import ImagePool
+from kerazoo.gans._pairs import pair
 from kerazoo.gans._parts import normal
 from kerazoo.gans._patches import check_sizes, conv, normalised, patch_discriminator
-from kerazoo.gans.pix2pix import pair
 from kerazoo.layers.reflection_padding import ReflectionPadding2D
 
 _FORMAT = {"data_format": "channels_last"}

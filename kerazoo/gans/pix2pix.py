@@ -15,6 +15,7 @@ from keras import layers, ops
 from kerazoo import checks
 from kerazoo.catalog import register_model
 from kerazoo.gans._adversarial import AdversarialModel, taken_for_made, taken_for_real
+from kerazoo.gans._pairs import pair
 from kerazoo.gans._parts import normal
 from kerazoo.gans._patches import check_sizes, normalised, patch_discriminator
 
@@ -73,25 +74,6 @@ class Pix2Pix(AdversarialModel):
             >>> model.translate(sources)
         """
         return self.generator.predict(images, batch_size, verbose=0)
-
-
-def pair(model: keras.Model, data: Any, first: Any, second: Any, missing: str) -> tuple[Any, Any]:
-    """Returns the two images of a step as float32; refuses other shapes than those of two tensors of the model."""
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    if sample_weight is not None:
-        raise ValueError(f"{model.name} takes no sample_weight: all samples of a batch count the same.")
-    if y is None:
-        raise ValueError(f"{model.name} learns from two images at a time: fit(images, {missing}).")
-    found = [ops.cast(ops.convert_to_tensor(image), "float32") for image in (x, y)]
-    for image, wanted in zip(found, (first.shape[1:], second.shape[1:]), strict=True):
-        fits = len(image.shape) == 4 and all(
-            size in (None, have) for size, have in zip(wanted, image.shape[1:], strict=True)
-        )
-        if not fits:
-            raise ValueError(
-                f"{model.name} was built for images of shape {tuple(wanted)}. Received: {tuple(image.shape[1:])}"
-            )
-    return found[0], found[1]
 
 
 class Pix2PixOptions(TypedDict, total=False):

@@ -13,13 +13,9 @@ import keras
 from keras import layers, ops
 
 from kerazoo import blocks, checks
-from kerazoo.catalog import register_model
-from kerazoo.convnets.vgg import vgg19
-from kerazoo.files import load_model
+from kerazoo.catalog import create_model, register_model
 from kerazoo.gans._adversarial import AdversarialModel, taken_for_made, taken_for_real
-from kerazoo.gans.pix2pix import pair
-from kerazoo.restoration.srresnet import srresnet
-from kerazoo.weights.imagenet import SCALES
+from kerazoo.gans._pairs import pair
 
 _FORMAT = {"data_format": "channels_last"}
 _STEPS = ((1, 1), (1, 2), (2, 1), (2, 2), (4, 1), (4, 2), (8, 1), (8, 2))  # times the filters, stride
@@ -107,8 +103,11 @@ def vgg19_features(channels: int = 3, *, weights: str | None = None) -> keras.Mo
     References:
         Ledig et al. (2017), section 2.2.1, https://arxiv.org/abs/1609.04802
     """
+    from kerazoo.weights.imagenet import SCALES
+
     offset: Any = tuple(127.5 + value for value in SCALES["caffe"][1]) if channels == 3 else 0.0
-    network = vgg19(
+    network = create_model(
+        "vgg19",
         (None, None, channels), include_top=False, include_preprocessing=(127.5, offset), weights=weights,
         name="vgg19_features",
     )  # fmt: skip
@@ -178,7 +177,8 @@ def srgan(
         checks.positive_int(word, value)
     adversarial_weight = checks.non_negative("adversarial_weight", adversarial_weight)
     sizes = checks.image_shape(input_shape, model=name, dynamic="its discriminator ends in dense layers")
-    generator = srresnet(
+    generator = create_model(
+        "srresnet",
         sizes, num_channels, scale=scale, filters=filters, num_blocks=num_blocks, output_activation=output_activation,
         name="generator",
     )  # fmt: skip
@@ -240,6 +240,8 @@ def _perceptual(given: Any, large: checks.Shape) -> keras.Model | None:
     if given == "vgg19":
         network = vgg19_features(int(large[-1] or 0))
     elif isinstance(given, str) and given.endswith(".keras"):
+        from kerazoo.files import load_model
+
         network = load_model(given)
     inputs = getattr(network, "inputs", None) if isinstance(network, keras.Model) else None
     if not inputs or len(inputs) != 1 or len(network.outputs) != 1:
