@@ -13,8 +13,8 @@ from keras import layers
 
 from kerazoo import checks
 from kerazoo.catalog import register_model
+from kerazoo.gans._models import GAN
 from kerazoo.gans._parts import fixed_shape, flat_picture, flattened, label_input, maxout, score, uniform
-from kerazoo.gans.gan import GAN
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")

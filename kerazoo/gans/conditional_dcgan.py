@@ -13,6 +13,7 @@ from keras import layers
 
 from kerazoo import checks
 from kerazoo.catalog import register_model
+from kerazoo.gans._models import DCGAN
 from kerazoo.gans._parts import (
     bare_norm,
     down,
@@ -24,7 +25,6 @@ from kerazoo.gans._parts import (
     up,
     with_label,
 )
-from kerazoo.gans.dcgan import DCGAN
 
 
 @register_model

@@ -7,27 +7,14 @@ networks", arXiv:1511.06434 (ICLR 2016).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 from keras import layers
 
 from kerazoo import checks
 from kerazoo.catalog import register_model
+from kerazoo.gans._models import DCGAN
 from kerazoo.gans._parts import down, fixed_shape, halvings, image_shape, norm, norm_relu, normal, score, up
-from kerazoo.gans.gan import GAN
-
-
-@keras.saving.register_keras_serializable(package="kerazoo")
-class DCGAN(GAN):
-    """The game of the first paper between convolutional networks; `kerazoo.dcgan` builds it."""
-
-    def latents(self, count: Any, seed: Any) -> Any:
-        return keras.random.uniform((count, self.latent_dim), -1.0, 1.0, seed=seed)
-
-    def paper_optimizer(self, player: str) -> keras.Optimizer:
-        """Adam with a learning rate of 0.0002 and a momentum term of 0.5."""
-        return keras.optimizers.Adam(2e-4, beta_1=0.5, epsilon=1e-8)
 
 
 @register_model

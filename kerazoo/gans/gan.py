@@ -6,41 +6,15 @@ adversarial nets", arXiv:1406.2661 (NeurIPS 2014).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 from keras import layers
 
 from kerazoo import checks
 from kerazoo.catalog import register_model
-from kerazoo.gans._adversarial import NoiseToImage, taken_for_made, taken_for_real
+from kerazoo.gans._models import GAN
 from kerazoo.gans._parts import fixed_shape, flat_picture, flattened, maxout, score, uniform
-
-_SPREAD = math.sqrt(3)  # U(-sqrt 3, sqrt 3) has variance 1
-
-
-@keras.saving.register_keras_serializable(package="kerazoo")
-class GAN(NoiseToImage):
-    """The game of the paper, with the generator's loss that does not saturate; `kerazoo.gan` builds it."""
-
-    def latents(self, count: Any, seed: Any) -> Any:
-        return keras.random.uniform((count, self.latent_dim), -_SPREAD, _SPREAD, seed=seed)
-
-    def discriminator_loss(self, batch: dict[str, Any], training: bool) -> Any:
-        """- log D(x) - log(1 - D(G(z)))"""
-        real, made = (self.run(self.discriminator, x, training) for x in (batch, self.generated(batch, training)))
-        return taken_for_real(real) + taken_for_made(made)
-
-    def generator_loss(self, batch: dict[str, Any], training: bool) -> Any:
-        """- log D(G(z))"""
-        return taken_for_real(self.run(self.discriminator, self.generated(batch, training), training))
-
-    def paper_optimizer(self, player: str) -> keras.Optimizer:
-        """SGD whose learning rate of 0.1 shrinks by a factor of 1.000004 per step, with a momentum of 0.5."""
-        rate = keras.optimizers.schedules.ExponentialDecay(0.1, decay_steps=1, decay_rate=1 / 1.000004)
-        return keras.optimizers.SGD(rate, momentum=0.5)
 
 
 @register_model

@@ -15,8 +15,8 @@ from keras import layers, ops
 
 from kerazoo import checks
 from kerazoo.catalog import register_model
+from kerazoo.gans._models import WassersteinGAN
 from kerazoo.gans._parts import fixed_shape, halvings, image_shape
-from kerazoo.gans.wgan_gp import WassersteinGAN
 from kerazoo.layers.bias import Bias
 from kerazoo.layers.equalized import EqualizedConv2D, EqualizedDense
 from kerazoo.layers.progressive import FadeIn, MinibatchDeviation, PixelNorm

@@ -11,63 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from kerazoo import checks
 from kerazoo.catalog import register_model
-from kerazoo.gans._adversarial import NoiseToImage
+from kerazoo.gans._models import WassersteinGAN
 from kerazoo.gans._parts import fixed_shape, image_shape, norm_relu, plain_norm, score, uniform
-
-
-@keras.saving.register_keras_serializable(package="kerazoo")
-class WassersteinGAN(NoiseToImage):
-    """Generator and critic with gradient penalty; `kerazoo.wgan_gp` builds it.
-
-    The noise is normal. In each step the critic takes `critic_steps` turns on the same real images, with new noise,
-    then the generator takes one.
-    """
-
-    SETTINGS: tuple[str, ...] = ("num_classes", "critic_steps", "penalty_weight")
-    METRICS = ("gradient_penalty",)
-
-    @property
-    def turns(self) -> tuple[str, ...]:
-        return ("discriminator",) * self.critic_steps + ("generator",)
-
-    def draws(self, batch: dict[str, Any], training: bool) -> dict[str, Any]:
-        def mix(count: Any, seed: Any) -> Any:
-            return keras.random.uniform((count, *[1] * (len(batch["image"].shape) - 1)), seed=seed)
-
-        return super().draws(batch, training) | {"mix": self.drawn(mix, batch, training)}
-
-    def discriminator_loss(self, batch: dict[str, Any], training: bool) -> Any:
-        """E D(G(z)) - E D(x) + lambda E (|grad D| - 1)^2"""
-        made = self.generated(batch, training)
-        distance = self.mean_score(made, training) - self.mean_score(batch, training)
-        penalty = self.gradient_penalty(batch, made["image"], training)
-        return {"critic": distance, "gradient_penalty": self.penalty_weight * penalty}
-
-    def generator_loss(self, batch: dict[str, Any], training: bool) -> Any:
-        """- E D(G(z))"""
-        return -self.mean_score(self.generated(batch, training), training)
-
-    def mean_score(self, batch: dict[str, Any], training: bool) -> Any:
-        """Returns what the critic says about the images of a batch, on average."""
-        return ops.mean(ops.cast(self.run(self.discriminator, batch, training), "float32"))
-
-    def gradient_penalty(self, batch: dict[str, Any], made: Any, training: bool) -> Any:
-        """E (|grad D(x)| - 1)^2 at points x between real and made images."""
-        from kerazoo import _tensorflow_step
-
-        between = batch["mix"] * batch["image"] + (1.0 - batch["mix"]) * made
-        norms = _tensorflow_step.gradient_norms(
-            lambda image: self.run(self.discriminator, batch | {"image": image}, training), between
-        )
-        return ops.mean(ops.square(norms - 1.0))
-
-    def paper_optimizer(self, player: str) -> keras.Optimizer:
-        """Adam with a learning rate of 0.0001 and the moments 0 and 0.9."""
-        return keras.optimizers.Adam(1e-4, beta_1=0.0, beta_2=0.9, epsilon=1e-8)
 
 
 def _initializer(fan_in: float, fan_out: float) -> keras.Initializer:

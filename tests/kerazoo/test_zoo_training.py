@@ -12,7 +12,7 @@ import tensorflow as tf
 import zoo
 
 from kerazoo.gans._adversarial import AdversarialModel
-from kerazoo.gans.wgan_gp import WassersteinGAN
+from kerazoo.gans._models import WassersteinGAN
 
 
 def _compiled(name: str) -> keras.Model:
