@@ -41,6 +41,7 @@ _MODULES = (
     "exporters",
     "finetuning",
     "flops",
+    "gans",
     "generation",
     "layers",
     "losses",

@@ -33,7 +33,7 @@ def register_classes() -> None:
     """
     from kerazoo import catalog
 
-    for module in ("layers", "losses", "metrics", "finetuning", "transformers.schedule"):
+    for module in ("layers", "losses", "metrics", "finetuning", "transformers.schedule", "gans.schedule"):
         importlib.import_module(f"kerazoo.{module}")
     for name in catalog.list_models():
         card = catalog.model_card(name)

@@ -19,6 +19,7 @@ KINDS = (
     "graph",
     "autoencoder",
     "generator_discriminator",
+    "image_translator",
 )
 
 

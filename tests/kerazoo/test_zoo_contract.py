@@ -37,6 +37,7 @@ SPINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "graph": (("num_features", "num_classes"), ("dropout_rate", "weights", "dtype", "name")),
     "autoencoder": (("input_shape", "latent_dim"), ("output_activation", "weights", "dtype", "name")),
     "generator_discriminator": (("input_shape", "latent_dim"), ("weights", "dtype", "name")),
+    "image_translator": (("input_shape", "num_channels"), ("weights", "dtype", "name")),
 }
 
 
@@ -211,7 +212,6 @@ BAD: list[tuple[str, Any]] = [
     ("pieces", 0),
     ("dense_units", 0),
     ("generator_filters", (0, 1)),
-    ("discriminator_filters", 16),
     ("picture_activation", "relu"),
     ("critic_steps", 0),
     ("penalty_weight", -1),
@@ -219,6 +219,18 @@ BAD: list[tuple[str, Any]] = [
     ("stabilize_images", 0),
     ("fade_images", 2.5),
     ("averaging", 1.0),
+    ("scale", 3),
+    ("scale", 1),
+    ("num_blocks", 0),
+    ("discriminator_filters", 0),
+    ("discriminator_layers", 0),
+    ("l1_weight", -1),
+    ("cycle_weight", -1),
+    ("identity_weight", "half"),
+    ("adversarial_weight", float("nan")),
+    ("pool_size", -1),
+    ("perceptual_network", "vgg20"),
+    ("perceptual_network", 5),
 ]
 
 
