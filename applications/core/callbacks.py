@@ -405,7 +405,7 @@ class Checkpoint(keras.callbacks.Callback):
         variables = model_variables(self.model)
         arrays = {**snapshot(variables), **differing_copies(variables)}
         for name, variable in variables.items():
-            # The loss of the step was still finite, its update no longer is: the checkpoint before is the last good one.
+            # The loss of the step was still finite, its update is not: the checkpoint before is the last good one.
             if name.startswith("model/") and not np.isfinite(arrays[name]).all():
                 raise StopTraining("nan", f"weight {variable.path}")
         self.folder.save(self._number(epoch, step_in_epoch), arrays, self.best.weights, state)

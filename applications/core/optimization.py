@@ -46,7 +46,12 @@ class ScheduleOptions:
 
 
 def make_optimizer(
-    name: str, learning_rate: Any, options: OptimizerOptions, *, adam_epsilon: float = 1e-7
+    name: str,
+    learning_rate: Any,
+    options: OptimizerOptions,
+    *,
+    adam_epsilon: float = 1e-7,
+    default_beta_1: float = 0.9,
 ) -> "keras.Optimizer":
     """Returns a Keras optimiser.
 
