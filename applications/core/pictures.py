@@ -123,7 +123,7 @@ def filmstrip(run: Path, most_epochs: int = 8, most_pictures: int = 10) -> Figur
 
     Args:
         run: The run directory.
-        most_epochs: Rows; epochs between the first and the last are left out in equal steps.
+        most_epochs: Rows, close together at first, where most is learnt, and ever further apart.
         most_pictures: Columns.
 
     Returns:
@@ -133,7 +133,7 @@ def filmstrip(run: Path, most_epochs: int = 8, most_pictures: int = 10) -> Figur
     if not paths:
         return None
     epochs = list(paths)
-    chosen = np.unique(np.linspace(0, len(epochs) - 1, min(most_epochs, len(epochs))).round().astype(int))
+    chosen = np.unique(np.geomspace(1, len(epochs), min(most_epochs, len(epochs))).round().astype(int)) - 1
     return strips({f"epoch {epochs[i]}": read_sheet(paths[epochs[i]])[:most_pictures] for i in chosen})
 
 
