@@ -102,7 +102,7 @@ class AdversarialModel(keras.Model):
         )
         if not fits:
             raise ValueError(f"{self.name} was built for inputs of shape {wanted}. Received: {tuple(image.shape[1:])}")
-        return {"image": ops.cast(image, "float32")} | ({} if y is None else {"label": y})
+        return {"image": ops.cast(image, "float32")} | ({} if y is None else {"label": ops.convert_to_tensor(y)})
 
     def run(self, part: keras.Model, batch: dict[str, Any], training: bool) -> Any:
         """Runs one part on those tensors of a batch that its inputs are named after."""
@@ -248,7 +248,14 @@ class NoiseToImage(AdversarialModel):
     def batch(self, data: Any) -> dict[str, Any]:
         batch = super().batch(data)
         if self.num_classes and "label" not in batch:
-            raise ValueError(f"{self.name} needs labels: fit((images, labels)) or a data set of such pairs.")
+            raise ValueError(f"{self.name} needs labels: fit(images, labels), or a data set of such pairs.")
+        if self.num_classes:
+            label = batch["label"]
+            if len(label.shape) > 1 and tuple(label.shape[1:]) != (1,):
+                raise ValueError(
+                    f"labels of {self.name} must be whole numbers (batch,). Received: shape {tuple(label.shape)}"
+                )
+            batch["label"] = ops.cast(ops.reshape(label, (-1,)), "int32")
         return batch
 
     def generated(self, batch: dict[str, Any], training: bool) -> dict[str, Any]:

@@ -135,7 +135,7 @@ CARDS = (
             "latent_dim": 6,
             "num_classes": 3,
             "filters": 4,
-            "hidden_units": 8,
+            "dense_units": 8,
         },
         deviations=("Normalisation goes by running statistics when it draws.",),
     ),

@@ -34,7 +34,7 @@ def conditional_dcgan(
     *,
     num_classes: int = 10,
     filters: int = 64,
-    hidden_units: int = 1024,
+    dense_units: int = 1024,
     weights: str | None = None,
     dtype: str | None = None,
     name: str = "conditional_dcgan",
@@ -51,7 +51,7 @@ def conditional_dcgan(
         num_classes: Number of classes.
         filters: Filters of the discriminator's first convolution; the second has twice as many, and the generator
             mirrors them.
-        hidden_units: Units of the fully connected layer of both.
+        dense_units: Units of the fully connected layer of both.
 
     Returns:
         A `keras.Model` {"latent": (batch, latent_dim), "label": (batch,)} -> (batch, *input_shape) that holds the
@@ -59,7 +59,7 @@ def conditional_dcgan(
         `model.generate(count, seed=0, labels=None)` draws images.
 
     Example:
-        >>> model = kerazoo.conditional_dcgan((16, 16, 1), 32, filters=32, hidden_units=256)
+        >>> model = kerazoo.conditional_dcgan((16, 16, 1), 32, filters=32, dense_units=256)
         >>> model.compile()
         >>> model.fit(images, labels, epochs=50, batch_size=64)
         >>> sevens = model.generate(16, labels=7)
@@ -72,13 +72,13 @@ def conditional_dcgan(
     latent_dim = checks.positive_int("latent_dim", latent_dim)
     num_classes = checks.positive_int("num_classes", num_classes)
     filters = checks.positive_int("filters", filters)
-    hidden_units = checks.positive_int("hidden_units", hidden_units)
+    dense_units = checks.positive_int("dense_units", dense_units)
 
     def dense(x: keras.KerasTensor, units: int, word: str) -> keras.KerasTensor:
         return layers.Dense(units, use_bias=False, kernel_initializer=normal(), name=word)(x)
 
     latent, (label, vector) = keras.Input((latent_dim,), name="latent"), label_input(num_classes)
-    x = norm_relu(dense(with_label(latent, vector, "latent_label"), hidden_units, "hidden"), "hidden", bare_norm)
+    x = norm_relu(dense(with_label(latent, vector, "latent_label"), dense_units, "hidden"), "hidden", bare_norm)
     smallest = (height // 4, width // 4, 2 * filters)
     x = dense(with_label(x, vector, "hidden_label"), smallest[0] * smallest[1] * smallest[2], "project")
     x = layers.Reshape(smallest, name="project_map")(norm_relu(x, "project", bare_norm))
@@ -90,7 +90,7 @@ def conditional_dcgan(
     x = down(with_label(image, vector, "image_label"), filters, "down1", normalization=None)
     x = down(with_label(x, vector, "down1_label"), 2 * filters, "down2", normalization=bare_norm)
     x = layers.Flatten(data_format="channels_last", name="flatten")(x)
-    x = bare_norm(dense(with_label(x, vector, "down2_label"), hidden_units, "hidden"), "hidden_bn")
+    x = bare_norm(dense(with_label(x, vector, "down2_label"), dense_units, "hidden"), "hidden_bn")
     x = layers.LeakyReLU(0.2, name="hidden_relu")(x)
     judged = score(with_label(x, vector, "hidden_label"), use_bias=False)
     discriminator = keras.Model({"image": image, "label": label}, judged, name="discriminator")

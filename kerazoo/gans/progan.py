@@ -70,6 +70,11 @@ class ProgressiveGAN(WassersteinGAN):
         """Returns the highest level that is there, be it in part."""
         return ops.cast(ops.ceil(self.level()), "int32")
 
+    def stage_of(self, batch: dict[str, Any]) -> int:
+        """Returns the stage a loss is asked for; without one it is the last."""
+        stage: Any = batch.get("stage", self.levels)
+        return stage
+
     def after_step(self, batch: dict[str, Any]) -> None:
         from kerazoo import _tensorflow_step
 
@@ -83,14 +88,14 @@ class ProgressiveGAN(WassersteinGAN):
 
     def run(self, part: keras.Model, batch: dict[str, Any], training: bool) -> Any:
         """Runs those layers of a part that are there at a stage."""
-        stage = batch["stage"] if "stage" in batch else self.levels
+        stage = self.stage_of(batch)
         if stage < self.levels:
             part = grown_generator(part, stage) if part is self.generator else grown_discriminator(part, stage)
         return super().run(part, batch, training)
 
     def real(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Returns the batch with the real images as a stage shows them: as small, and blurred while it fades in."""
-        stage, image = batch["stage"] if "stage" in batch else self.levels, batch["image"]
+        stage, image = self.stage_of(batch), batch["image"]
         for _ in range(self.levels - stage):
             image = ops.average_pool(image, 2, **_LAST)
         if stage:

@@ -204,6 +204,20 @@ def functional_parts(model: keras.Model) -> list[keras.Model]:
     return [part for layer in model.layers if isinstance(layer, keras.Model) for part in functional_parts(layer)]
 
 
+def head(model: keras.Model) -> set[str]:
+    """Returns the names of the last layers with trainable weights in front of the outputs, and of those behind them."""
+    from kerazoo import _graph
+
+    producers = {id(out): node for node in _graph.nodes(model) for out in node.outputs}
+    found, waiting = set(), list(model.outputs)
+    while waiting:
+        node = producers[id(waiting.pop())]
+        found.add(node.operation.name)
+        if not getattr(node.operation, "trainable_weights", None):
+            waiting += node.arguments.keras_tensors
+    return found
+
+
 def first_input(name: str, model: keras.Model) -> keras.KerasTensor:
     """Returns the input whose shape a card gives: where there are several, that which the card's sample names first.
 
