@@ -147,7 +147,7 @@ def _tasks_help() -> str:
 
 def _options_help(cls: type[Application]) -> str:
     """Returns all options of a task, those everybody uses first."""
-    from applications.core.config import describe, type_name
+    from applications.core.config import describe
 
     common = (
         "data",
@@ -165,15 +165,7 @@ def _options_help(cls: type[Application]) -> str:
     described = {entry.path: entry for entry in describe(cls)}
 
     def lines(paths: list[str]) -> list[str]:
-        found = []
-        for path in paths:
-            entry = described[path]
-            default = "none" if entry.default is None else entry.default
-            found.append(f"  --{path.replace('_', '-')} ({type_name(entry.type)})")
-            found += textwrap.wrap(
-                f"{entry.help} Default: {default!s}.", 100, initial_indent=" " * 6, subsequent_indent=" " * 6
-            )
-        return found
+        return _described(cls, paths)
 
     flat = [path for path in described if path not in common and "." not in path]
     groups = [path for path in described if "." in path]
@@ -197,6 +189,22 @@ def _options_help(cls: type[Application]) -> str:
             *lines(groups),
         ]
     )
+
+
+def _described(cls: type, paths: list[str] | None = None) -> list[str]:
+    """Returns what options of a configuration class mean; all of them where no paths are given."""
+    from applications.core.config import describe, type_name
+
+    found = []
+    described = {entry.path: entry for entry in describe(cls)}
+    for path in described if paths is None else paths:
+        entry = described[path]
+        default = "none" if entry.default in (None, "") else entry.default
+        found.append(f"  --{path.replace('_', '-')} ({type_name(entry.type)})")
+        found += textwrap.wrap(
+            f"{entry.help} Default: {default!s}.", 100, initial_indent=" " * 6, subsequent_indent=" " * 6
+        )
+    return found
 
 
 def resume(arguments: list[str]) -> int:
@@ -248,23 +256,46 @@ def predict(arguments: list[str]) -> int:
 
 
 def generate(arguments: list[str]) -> int:
-    """Write text with a trained language model: `kerazoo generate RUN --prompt "..."`."""
-    parser = parser_of("generate", "Writes on behind a prompt with the language model of a run.")
-    parser.add_argument("run", help="run directory of language-modelling")
-    parser.add_argument("--prompt", required=True, help="what the text begins with")
-    parser.add_argument("--max-new-tokens", type=int, default=300, metavar="N", help="tokens to write; default 300")
-    parser.add_argument(
-        "--temperature", type=float, default=0.8, metavar="T", help="0 takes the likeliest token always; default 0.8"
-    )
-    parser.add_argument("--top-k", type=int, metavar="K", help="draw among the K likeliest tokens only")
-    parser.add_argument("--top-p", type=float, metavar="P", help="draw among the likeliest that make up P only")
-    parser.add_argument("--seed", type=int, metavar="S", help="of the draws; none: another text each time")
-    options = parser.parse_args(arguments)
-    from applications.text.writing import write_with_run
+    """Write text or draw pictures with a trained model: `kerazoo generate RUN [--prompt ...] [--count 64 -o out/]`."""
+    from applications.core.config import from_dict, parse_arguments
 
-    how = {"temperature": options.temperature, "top_k": options.top_k, "top_p": options.top_p}
-    print(write_with_run(options.run, options.prompt, options.max_new_tokens, seed=options.seed, **how))
+    if not arguments or "-h" in arguments or "--help" in arguments:
+        print(_generate_help())
+        return 0
+    path, *words = arguments
+    if path.startswith("-"):
+        raise UserError("`kerazoo generate` needs a run directory first: `kerazoo generate RUN ...`.")
+    from applications.core.evaluation import open_finished
+    from applications.core.training import load_application
+
+    run = open_finished(path)
+    application = load_application(run)
+    if application.request is None:
+        raise UserError(
+            f"'{run.path}' is a run of {application.task}, which makes nothing new; runs of {', '.join(_makers())} do."
+        )
+    short = [f"--out{word[2:]}" if word.partition("=")[0] == "-o" else word for word in words]
+    values, rest = parse_arguments(application.request, short)
+    if rest:
+        raise UserError(f"Unexpected word {rest[0]!r}: options are written `--name value`.")
+    print(application.generate(run, from_dict(application.request, values)))
     return 0
+
+
+def _makers() -> dict[str, type[Application]]:
+    """Returns the tasks whose models make something new."""
+    from applications.core.registry import applications
+
+    found = {name: point.load() for name, point in applications().items()}
+    return {name: cls for name, cls in found.items() if cls.request is not None}
+
+
+def _generate_help() -> str:
+    lines = ["usage: kerazoo generate RUN [--option value ...]", "", "Makes something new with the model of a run."]
+    for name, cls in _makers().items():
+        assert cls.request is not None
+        lines += ["", f"runs of {name}:", *_described(cls.request)]
+    return "\n".join(lines)
 
 
 def export(arguments: list[str]) -> int:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from applications.core.pipeline import Samples
     from applications.core.report import Result
+    from applications.core.run_directory import RunDirectory
     from applications.datasets.streams import StreamData
     from applications.text.tokenizer import TextTokenizer
 
@@ -30,6 +31,18 @@ class Prediction(NamedTuple):
     path: Path
     characters: int
     metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TextRequest:
+    """What `kerazoo generate` is asked for."""
+
+    prompt: str = option("", "What the text begins with.")
+    max_new_tokens: int = option(300, "Tokens to write.", minimum=1)
+    temperature: float = option(0.8, "0 takes the likeliest token always.")
+    top_k: int | None = option(None, "Draw among this many of the likeliest tokens only.")
+    top_p: float | None = option(None, "Draw among the likeliest that make up this share only.")
+    seed: int | None = option(None, "Of the draws; none: another text each time.")
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,7 @@ class LanguageModelling(Application):
     kinds: ClassVar[tuple[str, ...]] = ("sequence", "language_model")
     own_data: ClassVar[str] = "book.txt"
     monitor: ClassVar[tuple[str, str]] = ("val_loss", "min")
+    request: ClassVar[type | None] = TextRequest
     reserved_options: ClassVar[tuple[str, ...]] = (
         *Application.reserved_options,
         "vocab_size",
@@ -277,6 +291,19 @@ class LanguageModelling(Application):
         writer.writerows([p.path, p.characters, *(f"{v:.6f}" for v in p.metrics.values())] for p in predictions)
         write_atomically(folder / "predictions.csv", text.getvalue())
         return [folder / "predictions.csv"]
+
+    def generate(self, run: RunDirectory, request: TextRequest) -> str:
+        """Writes on behind a prompt."""
+        from applications.core.evaluation import load_run_model
+        from applications.text.tokenizer import load_tokenizer
+        from applications.text.writing import write_on
+
+        if self.family == "masked":
+            raise UserError(f"'{run.path}' has a {self.model}, which fills in gaps; a GPT or an LSTM writes text.")
+        how = {"temperature": request.temperature, "top_k": request.top_k, "top_p": request.top_p}
+        model, tokenizer = load_run_model(run), load_tokenizer(run.path)
+        prompt, count = request.prompt, request.max_new_tokens
+        return prompt + write_on(model, tokenizer, prompt, count, seed=request.seed, **how)
 
     def serving(self, datasets: StreamData) -> Serving:  # type: ignore[override]
         import numpy as np

@@ -319,6 +319,10 @@ def option_tables(cls: type) -> str:
 def application_page(name: str, cls: Any) -> str:
     """Returns the page of one application."""
     doc = sections(cls.__doc__)
+    takes_files = "predict" in vars(cls)
+    use = (
+        f"kerazoo predict runs/{name}/RUN INPUT -o out/" if takes_files else f"kerazoo generate runs/{name}/RUN -o out/"
+    )
     commands = f"""kerazoo train {name}                          # on its own data, no network needed
 kerazoo train {name} --data {cls.own_data:<18}# on yours
 kerazoo train {name} --print-config > my.yaml # every option as a file
@@ -326,7 +330,7 @@ kerazoo train {name} --config my.yaml
 kerazoo tune {name} --trials 20               # search for good options
 kerazoo resume runs/{name}/RUN                # go on where it stopped
 kerazoo evaluate runs/{name}/RUN
-kerazoo predict runs/{name}/RUN INPUT -o out/
+{use}
 kerazoo export runs/{name}/RUN --format litert"""
     written = doc.get("Example") or doc.get("Examples")
     return page(

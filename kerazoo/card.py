@@ -46,12 +46,15 @@ class Sample:
         loss: The loss to compile with, by name or as Keras's configuration of it; `None` for a model that computes its
             own.
         batch_size: Samples in the batch.
+        training: What `fit` takes as its input where that is something else than the model is called with: images
+            for a generator.
     """
 
     inputs: Tensor | Mapping[str, Tensor]
     targets: Tensor | Mapping[str, Tensor] | None = None
     loss: str | Mapping[str, Any] | None = "sparse_categorical_crossentropy"
     batch_size: int = 4
+    training: Tensor | Mapping[str, Tensor] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

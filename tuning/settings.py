@@ -71,6 +71,8 @@ def objective_of(application: Application, text: str | None) -> tuple[str, str]:
     Raises:
         UserError: The direction is missing and cannot be known, or is neither "min" nor "max".
     """
+    if text is None and not application.monitor[0]:
+        raise UserError(f"--objective: no validation loss says how good {application.model} is; name one, as NAME:min.")
     if text is None:
         return application.monitor
     name, colon, mode = text.partition(":")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from applications.core.pipeline import Samples
     from applications.core.report import Result
+    from applications.core.run_directory import RunDirectory
     from applications.core.search_space import Space
     from applications.datasets.data import Datasets
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 LARGEST_SEED = 2**32 - 1  # what NumPy takes
 
 OptimizerName = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
-ScheduleName = Literal["constant", "step", "exponential", "inverse-time", "cosine", "plateau"]
+ScheduleName = Literal["constant", "step", "exponential", "inverse-time", "cosine", "linear", "plateau"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,10 @@ class Application:
     kinds: ClassVar[tuple[str, ...]] = ()
     further_models: ClassVar[tuple[str, ...]] = ()  # models of other kinds that fit, too
     own_data: ClassVar[str] = "path/to/images"  # what a user's data look like in the documentation
+    # What says which epoch is best, and its direction; ("", "") where nothing does and the last epoch counts.
     monitor: ClassVar[tuple[str, str]] = ("val_loss", "min")
+    default_beta_1: ClassVar[float] = 0.9  # decay of Adam's mean gradient in the papers of the task's models
+    request: ClassVar[type | None] = None  # a dataclass, the options of `kerazoo generate`; none: makes nothing new
     reserved_options: ClassVar[tuple[str, ...]] = (
         "input_shape",
         "num_classes",
@@ -161,8 +165,12 @@ class Application:
         """Builds the model, preprocessing inside, from what is known about the data."""
         raise NotImplementedError
 
-    def compile(self, model: keras.Model, optimizer: keras.Optimizer, **execution: Any) -> None:
-        """Compiles the model with the task's loss and metrics."""
+    def compile(self, model: keras.Model, optimizer: Any, **execution: Any) -> None:
+        """Compiles the model with the task's loss and metrics.
+
+        `optimizer` is one `keras.Optimizer`, or for networks that train against each other one per name of an argument
+        of `model.compile` that ends in `_optimizer`.
+        """
         raise NotImplementedError
 
     def adapt(self, optimizer: keras.Optimizer, model: keras.Model, steps_per_epoch: int) -> keras.Optimizer:
@@ -172,6 +180,17 @@ class Application:
     def report(self, model: keras.Model, datasets: Datasets) -> Result:
         """Evaluates the trained model on the untouched test split."""
         raise NotImplementedError
+
+    def drawn(self, model: keras.Model, datasets: Datasets) -> np.ndarray | None:
+        """Returns a fixed set of pictures that show what the model can do by now, drawn after each epoch, or None.
+
+        The same inputs and seeds every time, so that a filmstrip shows the model's change alone; no random state of the
+        model may change.
+
+        Returns:
+            uint8 of shape (count, height, width, 1 or 3).
+        """
+        return None
 
     def packaged(self, model: keras.Model, datasets: Datasets) -> keras.Model:
         """Returns what is saved as `model.keras`: the trained model with what of its data's units lies outside it."""
@@ -193,6 +212,10 @@ class Application:
 
     def write(self, predictions: Any, folder: Path) -> list[Path]:
         """Writes predictions to a folder and returns the files."""
+        raise NotImplementedError
+
+    def generate(self, run: RunDirectory, request: Any) -> str:
+        """Makes something new with the model of a run, as a `request` says; returns what is shown on the terminal."""
         raise NotImplementedError
 
     def baseline(self, datasets: Datasets) -> tuple[str, dict[str, float]]:
@@ -262,6 +285,13 @@ class Application:
             raise UserError(f"name: expected a folder name without slashes, received {self.name!r}.")
         if self.name is not None and len(os.fsencode(self.name)) > 200:
             raise UserError(f"name: expected at most 200 bytes, received {len(os.fsencode(self.name))}.")
+        if self.schedule == "plateau" and not self.monitor[0]:
+            raise UserError(
+                f"schedule: a plateau needs a validation loss that says how good {self.model} is, and it has none; "
+                "linear or cosine do without."
+            )
+        if self.k_folds and not self.monitor[0]:
+            raise UserError(f"k_folds: no validation loss says which fold's {self.model} is best; leave it at 0.")
         if self.schedule == "plateau" and not 0 < self.schedule_options.decay_rate < 1:
             rate = self.schedule_options.decay_rate
             raise UserError(

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -21,19 +22,22 @@ from applications.core.checkpoint import (
     average_statistics,
     differing_copies,
     model_variables,
+    optimizers,
     snapshot,
 )
 from applications.core.errors import UserError
+from applications.core.pictures import save_sheet, sheet_path
 from applications.core.run_directory import write_atomically
 from applications.core.signals import Signals
 
 
 class StopTraining(Exception):
-    """Ends `fit` at once. `reason` is "max-time", "nan", "SIGINT" or "SIGTERM"."""
+    """Ends `fit` at once. `reason` is "max-time", "nan", "SIGINT" or "SIGTERM"; `culprit` what is NaN."""
 
-    def __init__(self, reason: str):
+    def __init__(self, reason: str, culprit: str = ""):
         super().__init__(reason)
         self.reason = reason
+        self.culprit = culprit
 
 
 class Memory:
@@ -68,6 +72,8 @@ class EarlyStopping(Memory, keras.callbacks.EarlyStopping):
 class Plateau(Memory, keras.callbacks.ReduceLROnPlateau):
     """`keras.callbacks.ReduceLROnPlateau` that survives a resume, with an optional linear warm-up.
 
+    Of several optimisers, which begin with the same rate, all are reduced together.
+
     Args:
         warmup_batches: Batches over which the rate first rises from zero.
         **options: Arguments of `keras.callbacks.ReduceLROnPlateau`.
@@ -87,29 +93,42 @@ class Plateau(Memory, keras.callbacks.ReduceLROnPlateau):
     def state(self) -> dict[str, Any]:
         return {**super().state(), "peak": self._peak}
 
+    def set_model(self, model: Any) -> None:
+        self._optimizers = found = optimizers(model)
+        # Keras looks at `model.optimizer`, and among several at its `optimizers`.
+        several = SimpleNamespace(optimizer=SimpleNamespace(optimizers=found))
+        super().set_model(model if len(found) == 1 else several)
+
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        optimizer = self.model.optimizer
+        first = self._optimizers[0]
         # Keras counts updates, each of which may take the gradients of several batches.
-        each = optimizer.gradient_accumulation_steps or 1
-        done = int(keras.ops.convert_to_numpy(optimizer.iterations)) * each
+        each = first.gradient_accumulation_steps or 1
+        done = int(keras.ops.convert_to_numpy(first.iterations)) * each
         if done >= self.warmup_batches:
             return
         if self._peak is None:
-            self._peak = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-        optimizer.learning_rate.assign(self._peak * min(1.0, (done + each) / self.warmup_batches))
+            self._peak = float(keras.ops.convert_to_numpy(first.learning_rate))
+        for optimizer in self._optimizers:
+            optimizer.learning_rate.assign(self._peak * min(1.0, (done + each) / self.warmup_batches))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs = {} if logs is None else logs
+        super().on_epoch_end(epoch, logs)
+        for name in [name for name in logs if name.startswith("learning_rate_")]:
+            del logs[name]  # by names of optimisers that Keras numbers through, such as "adam_2"
 
 
 class BestWeights(Memory, keras.callbacks.Callback):
     """Keeps the weights of the best epoch in memory.
 
     Args:
-        monitor: Name in the epoch's logs.
+        monitor: Name in the epoch's logs; "" where nothing there says which epoch is best, and the last one counts.
         mode: "min" or "max".
     """
 
     remembered = ("best", "best_epoch")
 
-    def __init__(self, monitor: str, mode: str):
+    def __init__(self, monitor: str = "", mode: str = "min"):
         super().__init__()
         self.monitor = monitor
         self.mode = mode
@@ -157,9 +176,7 @@ class History(Memory, keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
-        rate = getattr(self.model.optimizer, "learning_rate", None)
-        if rate is not None:
-            row["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
+        row |= {name: float(keras.ops.convert_to_numpy(rate)) for name, rate in learning_rates(self.model).items()}
         self.rows.append(row)
         self.write()
 
@@ -175,13 +192,46 @@ class History(Memory, keras.callbacks.Callback):
         write_atomically(self.path, text.getvalue())
 
 
+def learning_rates(model: Any) -> dict[str, Any]:
+    """Returns `learning_rate`, or one rate per optimiser by the name of its network."""
+    found = optimizers(model)
+    if len(found) == 1:
+        return {"learning_rate": found[0].learning_rate} if hasattr(found[0], "learning_rate") else {}
+    names = {id(value): name.removesuffix("_optimizer") for name, value in vars(model).items()}
+    return {f"{names[id(optimizer)]}_learning_rate": optimizer.learning_rate for optimizer in found}
+
+
+class Samples(keras.callbacks.Callback):
+    """Keeps a sheet of pictures after every epoch; it acts before `Checkpoint`, so that no sheet is ever missing.
+
+    Args:
+        run: The run directory.
+        draw: Returns the pictures of a model as `Application.drawn` does, or None.
+    """
+
+    def __init__(self, run: Path, draw: Callable[[Any], np.ndarray | None]):
+        super().__init__()
+        self.run = run
+        self.draw = draw
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        pictures = self.draw(self.model)
+        if pictures is not None:
+            save_sheet(sheet_path(self.run, epoch + 1), pictures)
+
+
 class StopOnNaN(keras.callbacks.Callback):
-    """Ends the training as soon as the loss is not a finite number."""
+    """Ends the training as soon as a loss is not a finite number, and says which one."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        loss = (logs or {}).get("loss")
-        if loss is not None and not math.isfinite(loss):
-            raise StopTraining("nan")
+        culprits = [name for name, value in _losses(logs).items() if not math.isfinite(value)]
+        if culprits:
+            raise StopTraining("nan", " and ".join(culprits).replace("_", " "))
+
+
+def _losses(logs: Any) -> dict[str, float]:
+    """Returns the losses among the metrics of a step: `loss`, or one for each of several networks."""
+    return {name: value for name, value in (logs or {}).items() if name.endswith("loss")}
 
 
 class Clock(Memory, keras.callbacks.Callback):
@@ -354,6 +404,10 @@ class Checkpoint(keras.callbacks.Callback):
         }
         variables = model_variables(self.model)
         arrays = {**snapshot(variables), **differing_copies(variables)}
+        for name, variable in variables.items():
+            # The loss of the step was still finite, its update no longer is: the checkpoint before is the last good one.
+            if name.startswith("model/") and not np.isfinite(arrays[name]).all():
+                raise StopTraining("nan", f"weight {variable.path}")
         self.folder.save(self._number(epoch, step_in_epoch), arrays, self.best.weights, state)
 
 
@@ -402,7 +456,8 @@ class Progress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self._bar is not None:
             done = self._epoch * self.steps_per_epoch + self.first_step + batch + 1
-            self._bar.update(self._task, completed=done, loss=f"loss {(logs or {}).get('loss', 0):.4g}")
+            losses = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in _losses(logs).items()]
+            self._bar.update(self._task, completed=done, loss="  ".join(losses))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.first_step = 0

@@ -77,10 +77,13 @@ def differing_copies(variables: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def average_statistics(model: Any) -> None:
-    """Gives batch statistics, which every device has gathered on its own part of the batches, their mean."""
+    """Gives batch statistics, which every device has gathered on its own part of the batches, their mean.
+
+    Of other memory a mean would mean nothing: a pool of images is another one on every device.
+    """
     for variable in model.non_trainable_variables:
         values = _values_of_copies(variable)
-        if values and np.issubdtype(values[0].dtype, np.floating):
+        if values and variable.path.rpartition("/")[2].startswith("moving_"):
             variable.assign(np.mean(values, axis=0, dtype=values[0].dtype))
 
 

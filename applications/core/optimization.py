@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import keras
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
-SCHEDULES = ("constant", "step", "exponential", "inverse-time", "cosine", "plateau")
+SCHEDULES = ("constant", "step", "exponential", "inverse-time", "cosine", "linear", "plateau")
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,12 @@ class OptimizerOptions:
     """What the optimiser does beyond its learning rate."""
 
     momentum: float = option(0.9, "Momentum of `momentum`, `nesterov` and `rmsprop`.", minimum=0, maximum=1)
+    beta_1: float | None = option(
+        None,
+        "Decay of the mean gradient of `adam` and `adamw`; none: what the model's paper says, else 0.9.",
+        minimum=0,
+        maximum=1,
+    )
     weight_decay: float | None = option(
         None,
         "Decoupled weight decay per step, biases and norm gains are spared; none: 0.004 for `adamw`, else 0.",
@@ -36,11 +42,16 @@ class ScheduleOptions:
     decay_rate: float = option(0.1, "Factor of one decay (step, exponential, plateau); k of 1/(1 + k t).", minimum=0)
     decay_epochs: float | None = option(None, "Epochs between two decays; none: a third of the training.", above=0)
     patience: int = option(5, "Epochs without improvement before a plateau decay.", minimum=1)
-    minimum: float = option(0.0, "Learning rate that cosine and plateau end at.", minimum=0)
+    minimum: float = option(0.0, "Learning rate that cosine, linear and plateau end at.", minimum=0)
 
 
 def make_optimizer(
-    name: str, learning_rate: Any, options: OptimizerOptions, *, adam_epsilon: float = 1e-7
+    name: str,
+    learning_rate: Any,
+    options: OptimizerOptions,
+    *,
+    adam_epsilon: float = 1e-7,
+    default_beta_1: float = 0.9,
 ) -> "keras.Optimizer":
     """Returns a Keras optimiser.
 
@@ -49,6 +60,7 @@ def make_optimizer(
         learning_rate: A number or a `keras.optimizers.schedules.LearningRateSchedule`.
         options: Momentum, weight decay, clipping and accumulation.
         adam_epsilon: Term added to the denominator of Adam.
+        default_beta_1: Decay of Adam's mean gradient where the options leave it open.
 
     Returns:
         A `keras.Optimizer`.
@@ -63,6 +75,7 @@ def make_optimizer(
         "clipvalue": options.clip_value,
         "weight_decay": options.weight_decay or None,
     }
+    beta_1 = default_beta_1 if options.beta_1 is None else options.beta_1
     if options.accumulation_steps > 1:
         shared["gradient_accumulation_steps"] = options.accumulation_steps
     if name in ("sgd", "momentum", "nesterov"):
@@ -73,15 +86,22 @@ def make_optimizer(
     elif name == "rmsprop":
         optimizer = keras.optimizers.RMSprop(momentum=options.momentum, **shared)
     elif name == "adam":
-        optimizer = keras.optimizers.Adam(epsilon=adam_epsilon, **shared)
+        optimizer = keras.optimizers.Adam(beta_1=beta_1, epsilon=adam_epsilon, **shared)
     elif name == "adamw":
         shared["weight_decay"] = 0.004 if options.weight_decay is None else options.weight_decay
-        optimizer = keras.optimizers.AdamW(epsilon=adam_epsilon, **shared)
+        optimizer = keras.optimizers.AdamW(beta_1=beta_1, epsilon=adam_epsilon, **shared)
     else:
         raise UserError(f"Unknown optimizer {name!r}; there are {', '.join(OPTIMIZERS)}.{nearest(name, OPTIMIZERS)}")
     if shared["weight_decay"]:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def optimizer_names(model: "keras.Model") -> list[str]:
+    """Returns the optimisers a model is compiled with where it has several, one for each of its networks."""
+    import inspect
+
+    return [name for name in inspect.signature(model.compile).parameters if name.endswith("_optimizer")]
 
 
 def make_schedule(
@@ -117,6 +137,12 @@ def make_schedule(
     elif name == "cosine":
         alpha = min(1.0, options.minimum / learning_rate)
         decaying = schedules.CosineDecay(learning_rate, max(1, total - warmup), alpha=alpha)
+    elif name == "linear":  # the first half at full rate, as in the papers of CycleGAN and others
+        from kerazoo.gans.schedule import ConstantThenLinear
+
+        falling = max(1, total // 2)
+        end = min(learning_rate, options.minimum)
+        decaying = ConstantThenLinear(learning_rate, max(0, total - warmup - falling), falling, end)
     else:
         raise UserError(f"Unknown schedule {name!r}; there are {', '.join(SCHEDULES)}.{nearest(name, SCHEDULES)}")
     if warmup == 0 or name == "plateau":

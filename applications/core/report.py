@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 from applications.core.run_directory import write_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import matplotlib.figure
+    import numpy as np
 
 TEMPLATES = Path(__file__).parent / "templates"
 DASH = "\N{EN DASH}"
@@ -56,6 +59,25 @@ class Figure:
     note: str = ""
 
 
+@dataclass
+class Animation:
+    """A moving picture of the report.
+
+    Attributes:
+        name: Stem of the GIF file in `figures/`.
+        title: Heading, also the text for readers who cannot see the picture.
+        frames: uint8 arrays of one shape (height, width, 1 or 3).
+        note: One or two sentences below the heading.
+        milliseconds: Time of each frame.
+    """
+
+    name: str
+    title: str
+    frames: Sequence[np.ndarray]
+    note: str = ""
+    milliseconds: int = 80
+
+
 @dataclass(kw_only=True)
 class Result:
     """What an application reports about its trained model.
@@ -67,7 +89,10 @@ class Result:
         baseline_name: What the simple method is, e.g. `"SVM on pixels"`.
         tables: Tables, in the order of the report.
         figures: Pictures, in the order of the report.
+        animations: Moving pictures, shown behind them.
         notes: Sentences for the reader.
+        commands: What one does with the run next, `{run}` being its folder; `evaluate`, `export` and `report` go
+            without saying.
     """
 
     metrics: dict[str, float]
@@ -76,7 +101,9 @@ class Result:
     baseline_name: str = ""
     tables: list[Table] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
+    animations: list[Animation] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=lambda: ["predict {run} INPUT... -o predictions/"])
 
 
 def save_result(folder: Path, result: Result) -> None:
@@ -90,15 +117,20 @@ def save_result(folder: Path, result: Result) -> None:
         ValueError: If the headline is none of the metrics, or two figures have one name.
     """
     from applications.core.figures import png
+    from applications.core.pictures import gif
 
     folder = Path(folder)
     if result.headline not in result.metrics:
         raise ValueError(f"The headline {result.headline!r} is none of the metrics {', '.join(result.metrics)}.")
-    stems = [_stem(figure.name) for figure in result.figures]
+    shown: list[Figure | Animation] = [*result.figures, *result.animations]
+    stems = [_stem(figure.name) for figure in shown]
     if len(set(stems)) < len(stems):
         raise ValueError(f"Figures need different names, received {', '.join(stems)}.")
-    for stem, figure in zip(stems, result.figures, strict=True):
-        write_atomically(folder / "figures" / f"{stem}.png", png(figure.figure))
+    for stem, figure in zip(stems, shown, strict=True):
+        if isinstance(figure, Animation):
+            write_atomically(folder / "figures" / f"{stem}.gif", gif(figure.frames, figure.milliseconds))
+        else:
+            write_atomically(folder / "figures" / f"{stem}.png", png(figure.figure))
     content = {
         "metrics": result.metrics,
         "baseline": result.baseline,
@@ -107,9 +139,10 @@ def save_result(folder: Path, result: Result) -> None:
         "tables": [vars(table) for table in result.tables],
         "figures": [
             {"name": stem, "title": figure.title, "note": figure.note}
-            for stem, figure in zip(stems, result.figures, strict=True)
+            for stem, figure in zip(stems, shown, strict=True)
         ],
         "notes": result.notes,
+        "commands": result.commands,
     }
     # report.json comes last: whoever sees it finds every picture it names.
     text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
@@ -171,6 +204,7 @@ def _content(folder: Path) -> dict[str, Any]:
         "duration_of_all": duration(metrics.get("training_seconds_of_all_folds")),
         "comparison": _comparison(report),
         "curves": _curves(folder, history, best_epoch),
+        "filmstrip": _filmstrip(folder),
         "figures": [{**figure, "image": embedded(folder, figure["name"])} for figure in report["figures"]],
         "tables": [{**table, "numeric": numeric_columns(table)} for table in report["tables"]],
         "folds": fold_table(metrics.get("folds") or []),
@@ -220,22 +254,36 @@ def _curves(folder: Path, history: list[dict[str, float]], best_epoch: int | Non
     return embedded(folder, "learning_curves")
 
 
+def _filmstrip(folder: Path) -> dict[str, Any] | None:
+    """Draws the samples of a training anew from `samples/` and returns them for embedding."""
+    from applications.core.figures import png
+    from applications.core.pictures import filmstrip
+
+    figure = filmstrip(folder)
+    if figure is None:
+        return None
+    write_atomically(folder / "figures" / "filmstrip.png", png(figure))
+    return embedded(folder, "filmstrip")
+
+
 def embedded(folder: Path, name: str) -> dict[str, Any] | None:
     """Returns a picture for embedding, with the width at which its letters have the size of the page's.
 
     Args:
         folder: The run directory.
-        name: Stem of a PNG file in `figures/`.
+        name: Stem of a PNG or GIF file in `figures/`.
 
     Returns:
-        `base64` and `width` in pixels of the page; None where there is no such file.
+        `base64`, `kind` and `width` in pixels of the page; None where there is no such file.
     """
-    path = folder / "figures" / f"{name}.png"
+    still, moving = (folder / "figures" / f"{name}.{kind}" for kind in ("png", "gif"))
+    path = still if still.is_file() else moving
     if not path.is_file():
         return None
-    content = path.read_bytes()
-    pixels = int.from_bytes(content[16:20], "big")  # the width field of the PNG header
-    return {"base64": base64.b64encode(content).decode("ascii"), "width": round(pixels * 0.68)}
+    content, kind = path.read_bytes(), path.suffix[1:]
+    # the width field of the header; letters are drawn for 150 points per inch, and a GIF has none
+    width = int.from_bytes(content[6:8], "little") if kind == "gif" else int.from_bytes(content[16:20], "big") * 0.68
+    return {"base64": base64.b64encode(content).decode("ascii"), "kind": kind, "width": round(width)}
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

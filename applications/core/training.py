@@ -22,7 +22,7 @@ from applications.core.signals import Interrupted, Signals
 if TYPE_CHECKING:
     import keras
 
-    from applications.core.callbacks import BestWeights
+    from applications.core.callbacks import BestWeights, Checkpoint
     from applications.datasets.data import Datasets
 
 Show = Callable[[str], None]
@@ -266,7 +266,9 @@ class Session:
                 continue
             shutil.copyfile(winner / name, run / f".{name}.new")
             os.replace(run / f".{name}.new", run / name)
-        shutil.copytree(winner / "figures", run / "figures", dirs_exist_ok=True)
+        for name in ("figures", "samples"):
+            if (winner / name).exists():
+                shutil.copytree(winner / name, run / name, dirs_exist_ok=True)
         folds = [fold_row(fold) for fold in metrics]
         total = {"training_seconds_of_all_folds": round(sum(fold["training_seconds"] for fold in metrics), 3)}
         run.write_json("metrics.json", {**metrics[best], **total, "folds": folds, "best_fold": best + 1})
@@ -351,17 +353,27 @@ class Fit:
         keras.utils.set_random_seed(app.seed)  # so that a fold starts as a run of its own would
         with session.strategy.scope():
             self.model = app.build(datasets, dtype_policy(app.precision))
-            rate = optimization.make_schedule(
-                app.schedule,
-                app.learning_rate,
-                epochs=app.epochs,
-                steps_per_epoch=self.steps,
-                options=app.schedule_options,
-            )
-            optimizer = optimization.make_optimizer(app.optimizer, rate, app.optimizer_options)
-            optimizer = app.adapt(optimizer, self.model, self.steps)
+            names = optimization.optimizer_names(self.model)
+            optimizer = {name: self._optimizer() for name in names} if names else self._optimizer()
             execution = execution_arguments(app.execution, app.deterministic)
             app.compile(self.model, optimizer, steps_per_execution=app.steps_per_execution, **execution)
+
+    def _optimizer(self) -> keras.Optimizer:
+        """Makes the optimiser the options ask for, with a schedule of its own."""
+        from applications.core import optimization
+
+        app = self.application
+        rate = optimization.make_schedule(
+            app.schedule,
+            app.learning_rate,
+            epochs=app.epochs,
+            steps_per_epoch=self.steps,
+            options=app.schedule_options,
+        )
+        optimizer = optimization.make_optimizer(
+            app.optimizer, rate, app.optimizer_options, default_beta_1=app.default_beta_1
+        )
+        return app.adapt(optimizer, self.model, self.steps)
 
     def train(self, run: RunDirectory) -> dict[str, Any]:
         """Trains to the end (or on from the last checkpoint) and leaves the best weights in `self.model`.
@@ -388,7 +400,7 @@ class Fit:
         if resumed:
             app.restore(checkpoint.loaded_extra)
             self.session.show(f"resuming at epoch {checkpoint.epoch + 1}, step {checkpoint.first_step + 1}")
-        reason = "epochs"
+        reason, culprit = "epochs", ""
         stop_now = resumed and checkpoint.stopped
         signals = self.session.signals
         signals.training = True
@@ -424,23 +436,31 @@ class Fit:
                     break
                 checkpoint.begin_again(last)
         except StopTraining as stop:
-            reason = stop.reason
+            reason, culprit = stop.reason, stop.culprit
         finally:
             signals.training = False
             progress.close()
         signals.check(run)
-        if reason == "nan" and best.weights is None:
-            raise UserError(
-                f"The loss became infinite or NaN in epoch {checkpoint.epoch + 1}: lower --learning-rate "
-                f"(it is {app.learning_rate:g}) or set --optimizer-options.clip-norm 1."
-            )
         if reason == "nan":
-            self.session.show(f"The loss became NaN in epoch {checkpoint.epoch + 1}; the best epoch before it is kept.")
+            self._diverged(culprit, checkpoint, best)
         if stop_now and reason == "epochs":
             reason = "early-stopping"
         history.write()
         self.history = history.rows
         return self._finished(reason, history.rows, best, clock.seconds)
+
+    def _diverged(self, culprit: str, checkpoint: Checkpoint, best: BestWeights) -> None:
+        """Gives the model its last good weights back where there are any, and says what has become NaN."""
+        app, epoch = self.application, checkpoint.epoch + 1
+        kept = "best epoch"
+        if best.weights is None and not app.monitor[0] and checkpoint.load():
+            kept = "last checkpoint"
+        elif best.weights is None:
+            raise UserError(
+                f"The {culprit} became infinite or NaN in epoch {epoch}: lower --learning-rate "
+                f"(it is {app.learning_rate:g}) or set --optimizer-options.clip-norm 1."
+            )
+        self.session.show(f"The {culprit} became NaN in epoch {epoch}; the {kept} before it is kept.")
 
     def _finished(self, reason: str, rows: list[dict], best: BestWeights, spent: float) -> dict[str, Any]:
         if self.keeps_best:
@@ -495,7 +515,7 @@ class Fit:
                 min_lr=options.minimum,
                 warmup_batches=round(options.warmup_epochs * self.steps),
             )
-        if app.early_stopping.patience:
+        if app.early_stopping.patience and monitor:
             found["early_stopping"] = cb.EarlyStopping(
                 monitor=monitor,
                 mode=mode,
@@ -508,6 +528,8 @@ class Fit:
         found["nan"] = cb.StopOnNaN()
         if app.tensorboard:
             found["tensorboard"] = keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False)
+        if self.keeps_checkpoints:
+            found["samples"] = cb.Samples(run.path, lambda model: app.drawn(model, self.datasets))
         found |= self.extra_callbacks
         found["progress"] = cb.Progress(app.epochs, self.steps, self.session.show)
         memories = {name: callback for name, callback in found.items() if isinstance(callback, cb.Memory)}

@@ -55,30 +55,3 @@ def write_on(
     except ValueError as error:
         raise UserError(f"{error}.".replace("..", ".")) from error
     return tokenizer.decode(new)
-
-
-def write_with_run(path: str, prompt: str, max_new_tokens: int, *, seed: int | None, **how: Any) -> str:
-    """Returns a prompt and what the language model of a run writes behind it.
-
-    Args:
-        path: The run directory.
-        prompt, max_new_tokens, seed, how: As in `write_on`.
-
-    Raises:
-        UserError: The run is of another task, or its model writes no text.
-    """
-    from applications.core.evaluation import load_run_model, open_finished
-    from applications.core.training import load_application
-    from applications.language_modelling import LanguageModelling
-    from applications.text.tokenizer import load_tokenizer
-
-    run = open_finished(path)
-    application = load_application(run)
-    if not isinstance(application, LanguageModelling):
-        raise UserError(f"'{run.path}' is a run of {application.task}; text is written by runs of language-modelling.")
-    if application.family == "masked":
-        raise UserError(f"'{run.path}' has a {application.model}, which fills in gaps; a GPT or an LSTM writes text.")
-    if max_new_tokens < 1:
-        raise UserError(f"max_new_tokens: expected at least 1, received {max_new_tokens}.")
-    tokenizer = load_tokenizer(run.path)
-    return prompt + write_on(load_run_model(run), tokenizer, prompt, max_new_tokens, seed=seed, **how)

@@ -6,7 +6,10 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+
+from kerazoo import checks
 
 CODE = "code"
 
@@ -44,6 +47,52 @@ class VariationalAutoencoder(keras.Model):
         if sample_weight is not None:
             nats = nats * ops.cast(ops.reshape(sample_weight, (-1,)), nats.dtype)
         return ops.mean(nats) + sum(self.losses)
+
+    def generate(self, count: int, *, seed: int = 0, labels: Any = None, batch_size: int = 256) -> Any:
+        """Draws new samples: codes from N(0, I), decoded.
+
+        Args:
+            count: How many.
+            seed: The same one gives the same samples.
+            labels: Of a conditional model: the class of all of them, or one per sample; `None` takes them in turn.
+            batch_size: Samples at once.
+
+        Returns:
+            Array (count, *input_shape): means of the distribution of the data given the code.
+
+        Raises:
+            ValueError: If an argument has a value that cannot work.
+
+        Example:
+            >>> pictures = model.generate(16, seed=1)
+        """
+        from kerazoo.autoencoders._parts import decoder
+
+        count, batch_size = checks.positive_int("count", count), checks.positive_int("batch_size", batch_size)
+        half, size = decoder(self), self.get_layer(CODE).output.shape[-1]
+        code, more = keras.random.normal((count, size), seed=seed), self._one_hot(labels, count)
+        given = [code, *more] if more else code
+        found = [
+            half(keras.tree.map_structure(lambda part: part[start : start + batch_size], given))  # noqa: B023
+            for start in range(0, count, batch_size)
+        ]
+        return np.concatenate([ops.convert_to_numpy(part) for part in found])
+
+    def _one_hot(self, labels: Any, count: int) -> list[Any]:
+        """Returns the labels a conditional model is to be told, in a list; an empty one for other models."""
+        if not isinstance(self.input, dict):
+            if labels is not None:
+                raise ValueError(f"labels: {self.name} knows no classes. Received: labels={labels!r}")
+            return []
+        classes = self.input["label"].shape[-1]
+        found = np.arange(count) % classes if labels is None else np.asarray(labels)
+        fits = np.issubdtype(found.dtype, np.integer) and found.shape in ((), (count,))
+        if not fits or np.any(found < 0) or np.any(found >= classes):
+            raise ValueError(
+                f"labels must be a whole number from 0 to {classes - 1}, or {count} of them. "
+                f"Received: labels={labels!r}"
+            )
+        return [ops.one_hot(np.broadcast_to(found, (count,)), classes)]
 
 
 def negative_log_likelihood(model: keras.Model, x: Any, reconstruction: Any) -> Any:

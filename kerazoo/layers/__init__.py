@@ -7,6 +7,7 @@ from kerazoo.layers.attentive_rnn import AttentiveRNN
 from kerazoo.layers.bias import Bias
 from kerazoo.layers.cached_attention import CachedAttention, KeysAndValues
 from kerazoo.layers.corruption import Corruption
+from kerazoo.layers.equalized import EqualizedConv2D, EqualizedDense
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
 from kerazoo.layers.gaussian_sampling import GaussianSampling
@@ -16,9 +17,11 @@ from kerazoo.layers.last_step import LastStep
 from kerazoo.layers.local_response import LocalResponseNormalization
 from kerazoo.layers.masked_conv import MaskedConv2D
 from kerazoo.layers.maxout import Maxout
+from kerazoo.layers.one_hot import OneHot
 from kerazoo.layers.padding_mask import PaddingMask
 from kerazoo.layers.partial_conv import PartialConv2D
 from kerazoo.layers.position import PositionEmbedding, SinusoidalPositions, sinusoids
+from kerazoo.layers.progressive import FadeIn, MinibatchDeviation, PixelNorm
 from kerazoo.layers.reverse_tokens import ReverseTokens
 from kerazoo.layers.reversible_dense import ReversibleDense
 from kerazoo.layers.sparsity import SparsityPenalty
@@ -33,7 +36,10 @@ __all__ = [
     "CachedAttention",
     "ClassToken",
     "Corruption",
+    "EqualizedConv2D",
+    "EqualizedDense",
     "EuclideanRBF",
+    "FadeIn",
     "GaussianRBF",
     "GaussianSampling",
     "GraphAttention",
@@ -46,8 +52,11 @@ __all__ = [
     "MaxPoolWithSwitches2D",
     "MaxUnpool2D",
     "Maxout",
+    "MinibatchDeviation",
+    "OneHot",
     "PaddingMask",
     "PartialConv2D",
+    "PixelNorm",
     "PositionEmbedding",
     "ReverseTokens",
     "ReversibleDense",

@@ -231,8 +231,10 @@ def test_what_cannot_be_written_is_one_sentence(run, gpt_run, bert_run, tmp_path
         (run, "the", ("--temperature", "-1"), "temperature must"),
         (run, "the", ("--top-p", "1.5"), "top_p must be at most 1"),
         (run, "the", ("--top-k", "0"), "top_k must be"),
-        (run, "the", ("--max-new-tokens", "0"), "max_new_tokens: expected at least 1"),
+        (run, "the", ("--max-new-tokens", "0"), "max_new_tokens: expected a value of at least 1"),
         (bert_run, "the", (), "which fills in gaps; a GPT or an LSTM writes text"),
+        (run, "the", ("--count", "3"), "Unknown option '--count'"),
+        (run, "the", ("--temperatur", "1"), "Did you mean '--temperature'"),
         (tmp_path, "the", (), "is not a run directory"),
     ):
         answer = write(where, prompt, *words)
@@ -247,7 +249,8 @@ def test_runs_of_other_tasks_write_no_text(tmp_path):
     (tmp_path / "model.keras").touch()
     answer = write(tmp_path)
     assert answer.status == 2
-    assert "is a run of tabular; text is written by runs of language-modelling" in answer.err
+    assert "is a run of tabular, which makes nothing new; runs of " in answer.err
+    assert "language-modelling" in answer.err
 
 
 # Bad input ---------------------------------------------------------------------------------------------------------

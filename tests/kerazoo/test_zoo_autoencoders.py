@@ -87,6 +87,28 @@ def test_the_halves_make_the_whole(name: str) -> None:
     np.testing.assert_allclose(autoencoders.decoder(model)(given), model(inputs), atol=1e-6)
 
 
+def test_a_vae_generates_by_seed() -> None:
+    model = zoo.built("vae")
+    drawn = model.generate(5, seed=1, batch_size=2)
+    assert drawn.shape == (5, 12)
+    np.testing.assert_allclose(drawn, model.generate(5, seed=1), atol=1e-6)
+    assert np.any(drawn != model.generate(5, seed=2))
+    np.testing.assert_allclose(drawn, autoencoders.decoder(model)(keras.random.normal((5, 3), seed=1)), atol=1e-6)
+    with pytest.raises(ValueError, match="vae knows no classes"):
+        model.generate(5, labels=1)
+
+
+def test_a_conditional_vae_generates_what_it_is_told() -> None:
+    model = zoo.built("conditional_vae")
+    classes = model.input["label"].shape[-1]
+    turns = model.generate(2 * classes, seed=1)
+    np.testing.assert_allclose(turns, model.generate(2 * classes, seed=1, labels=np.tile(np.arange(classes), 2)))
+    assert np.any(turns != model.generate(2 * classes, seed=1, labels=0))
+    for labels in (classes, -1, [0, 1], 0.5):
+        with pytest.raises(ValueError, match="labels must be"):
+            model.generate(3, labels=labels)
+
+
 def test_a_model_without_a_code_has_no_halves() -> None:
     with pytest.raises(ValueError, match="'mlp' is no autoencoder"):
         autoencoders.encoder(zoo.built("mlp"))

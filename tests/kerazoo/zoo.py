@@ -178,6 +178,13 @@ def batch(name: str, seed: int = 0, count: int | None = None) -> tuple[Any, Any]
     return _draw(sample.inputs, count, random), _draw(sample.targets, count, random)
 
 
+def training_batch(name: str, seed: int = 0) -> tuple[Any, Any]:
+    """Draws what `fit` takes, which for a generator is not what the model is called with."""
+    sample, random = kerazoo.model_card(name).sample, np.random.default_rng(seed)
+    inputs = sample.inputs if sample.training is None else sample.training
+    return _draw(inputs, sample.batch_size, random), _draw(sample.targets, sample.batch_size, random)
+
+
 def outputs(model: keras.Model, inputs: Any, training: bool = False) -> list[np.ndarray]:
     """Runs a model once and returns all its outputs."""
     return [keras.ops.convert_to_numpy(y) for y in keras.tree.flatten(model(inputs, training=training))]
@@ -202,14 +209,14 @@ def functional_parts(model: keras.Model) -> list[keras.Model]:
     return [part for layer in inner for part in functional_parts(layer)]
 
 
-def averages(model: keras.Model) -> list[keras.Variable]:
-    """Returns the weights of networks inside a model that follow others and are not trained themselves."""
-    inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    return [w for part in inner for w in (averages(part) if part.trainable else part.weights)]
-
-
 def first_input(name: str, model: keras.Model) -> keras.KerasTensor:
-    """Returns the input whose shape a card gives: where there are several, that which the card's sample names first."""
+    """Returns the input whose shape a card gives: where there are several, that which the card's sample names first.
+
+    In a model of several networks it is the first one named `image`: the discriminator's behind a generator of noise.
+    """
+    images = [tensor for part in functional_parts(model) for tensor in part.inputs if tensor.name == "image"]
+    if images and len(functional_parts(model)) > 1:
+        return images[0]
     inputs, sample = functional_parts(model)[0].inputs, kerazoo.model_card(name).sample.inputs
     first = next(iter(sample)) if isinstance(sample, Mapping) else inputs[0].name
     return next(tensor for tensor in inputs if tensor.name == first)

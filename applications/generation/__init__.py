@@ -1,0 +1,1 @@
+"""What the tasks that draw pictures share: scores, walks through codes, and sets of pictures."""
