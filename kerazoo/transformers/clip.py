@@ -53,8 +53,12 @@ class CLIP(keras.Model):
 
     def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
         """Returns how well every image fits every text: (images, texts), the cosine times exp(logit_scale)."""
-        images = _unit(self.image_encoder(inputs["images"], training=training))
-        texts = _unit(self.text_encoder(inputs["token_ids"], training=training))
+        images = self.image_encoder(inputs["images"], training=training)
+        return self.scores(images, self.text_encoder(inputs["token_ids"], training=training))
+
+    def scores(self, images: Any, texts: Any) -> Any:
+        """Returns the same for vectors of both encoders."""
+        images, texts = unit(images), unit(texts)
         scale = ops.exp(ops.minimum(self.logit_scale, _LARGEST_SCALE))
         return scale * ops.matmul(images, ops.transpose(texts))
 
@@ -89,7 +93,8 @@ class CLIP(keras.Model):
         return cls(**config | models)
 
 
-def _unit(x: Any) -> Any:
+def unit(x: Any) -> Any:
+    """Returns vectors of length 1, in float32."""
     return ops.normalize(ops.cast(x, "float32"), axis=-1)
 
 

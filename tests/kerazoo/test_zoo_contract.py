@@ -36,6 +36,7 @@ SPINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "multi_input": ((), ("weights", "dtype", "name")),
     "graph": (("num_features", "num_classes"), ("dropout_rate", "weights", "dtype", "name")),
     "autoencoder": (("input_shape", "latent_dim"), ("output_activation", "weights", "dtype", "name")),
+    "image_generator": (("input_shape", "num_classes"), ("weights", "dtype", "name")),
     "generator_discriminator": (("input_shape", "latent_dim"), ("weights", "dtype", "name")),
 }
 
@@ -207,6 +208,26 @@ BAD: list[tuple[str, Any]] = [
     ("positions", "learnt"),
     ("position_offset", -1),
     ("epsilon", 0),
+    ("multipliers", (0,)),
+    ("multipliers", 2),
+    ("attention_sizes", 16),
+    ("blocks_per_stage", 0),
+    ("schedule", "sigmoid"),
+    ("timesteps", 1),
+    ("variance", "learned"),
+    ("target", "velocity"),
+    ("label_dropout", 1.0),
+    ("ema_decay", 1.0),
+    ("num_blocks", 0),
+    ("prior_layers", 0),
+    ("prior_heads", 0),
+    ("prior_dim", 0),
+    ("decoder_heads", 0),
+    ("context_tokens", 0),
+    ("embedding_dropout", 1.0),
+    ("text_dropout", -0.1),
+    ("head_filters", 0),
+    ("levels", 1),
 ]
 
 
