@@ -343,12 +343,11 @@ def size_multiple(model: keras.Model) -> int:
     """Returns the multiple of pixels a model of open size works on: its largest total stride."""
     import keras
 
+    from kerazoo import _graph
+
     probe = 1024
-    maps = [layer.output for layer in model.layers if len(getattr(layer.output, "shape", ())) == 4]
-    graph = keras.Function(model.inputs, maps)
-    spec = keras.KerasTensor((1, probe, probe, model.input_shape[-1]))
-    outputs = graph.compute_output_spec([spec])
-    return probe // min(output.shape[1] for output in outputs)
+    calls = _graph.output_specs(model, [keras.KerasTensor((1, probe, probe, model.inputs[0].shape[-1]))])
+    return probe // min(map_.shape[1] for call in calls for map_ in call.outputs if len(map_.shape) == 4)
 
 
 def confusion(truths: Iterable[np.ndarray], predictions: Iterable[np.ndarray], num_classes: int) -> np.ndarray:

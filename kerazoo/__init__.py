@@ -42,6 +42,7 @@ _MODULES = (
     "exporters",
     "finetuning",
     "flops",
+    "gans",
     "generation",
     "layers",
     "losses",

@@ -14,7 +14,11 @@ import tensorflow as tf
 
 
 def train(model: Any, data: Any) -> dict[str, Any]:
-    """Lets every player take its turns on one batch; returns the running means of the losses."""
+    """Lets every player take its turns on one batch; returns the running means of the losses.
+
+    Whoever's loss is not finite learns nothing from it. So the weights tell afterwards whose fault it was: the NaN of
+    one network makes the losses of all of them NaN in the same step.
+    """
     batch = model.batch(data)
     for player in model.turns:
         batch |= model.draws(batch, training=True)
@@ -47,7 +51,9 @@ def _gradients(model: Any, player: str, batch: dict[str, Any]) -> tuple[dict[str
             loss = model.loss_of(player, batch, training=True)
             share = model.optimizer_of(player).scale_loss(sum(loss.values()) / devices)
         sources = [weight.value for weight in weights]
-        return loss, tape.gradient(share, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        found = tape.gradient(share, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        is_finite = tf.math.is_finite(sum(loss.values()))
+        return loss, [tf.where(is_finite, gradient, tf.zeros_like(gradient)) for gradient in found]
 
     return _at_stage(model, batch, learnt)
 

@@ -20,6 +20,7 @@ KINDS = (
     "autoencoder",
     "image_generator",
     "generator_discriminator",
+    "image_translator",
 )
 
 

@@ -224,9 +224,19 @@ class StopOnNaN(keras.callbacks.Callback):
     """Ends the training as soon as a loss is not a finite number, and says which one."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        culprits = [name for name, value in _losses(logs).items() if not math.isfinite(value)]
+        culprits = [name.replace("_", " ") for name, value in _losses(logs).items() if not math.isfinite(value)]
         if culprits:
-            raise StopTraining("nan", " and ".join(culprits).replace("_", " "))
+            raise StopTraining("nan", " and ".join(diverged(self.model) or culprits))
+
+
+def diverged(model: Any) -> list[str]:
+    """Returns the names of those networks, in a model that consists of several, whose weights are not finite."""
+    parts = [layer for layer in getattr(model, "layers", ()) if isinstance(layer, keras.Model)]
+
+    def is_finite(part: keras.Model) -> bool:
+        return all(np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in part.trainable_weights)
+
+    return [part.name for part in parts if not is_finite(part)]
 
 
 def _losses(logs: Any) -> dict[str, float]:
@@ -407,7 +417,7 @@ class Checkpoint(keras.callbacks.Callback):
         for name, variable in variables.items():
             # The loss of the step was still finite, its update is not: the checkpoint before is the last good one.
             if name.startswith("model/") and not np.isfinite(arrays[name]).all():
-                raise StopTraining("nan", f"weight {variable.path}")
+                raise StopTraining("nan", " and ".join(diverged(self.model)) or f"weight {variable.path}")
         self.folder.save(self._number(epoch, step_in_epoch), arrays, self.best.weights, state)
 
 

@@ -83,6 +83,28 @@ def save_sheet(path: Path, pictures: np.ndarray, columns: int = 8) -> Path:
     return path
 
 
+def write_image(stem: Path, image: np.ndarray) -> Path:
+    """Writes pixels as they are, whole or not at all: `stem.png`, or `stem.tif` for what no PNG holds.
+
+    Args:
+        stem: The path without a suffix.
+        image: Array (height, width, channels); 8 bits with 1 or 3 channels and 16 bits with 1 fit into a PNG.
+    """
+    import tifffile
+    from PIL import Image
+
+    buffer, channels = io.BytesIO(), image.shape[-1]
+    plain = image[..., 0] if channels == 1 else image
+    fits = channels in {"uint8": (1, 3), "uint16": (1,)}.get(image.dtype.name, ())
+    if fits:
+        Image.fromarray(plain).save(buffer, format="PNG")
+    else:
+        tifffile.imwrite(buffer, plain, photometric="rgb" if channels == 3 else "minisblack")
+    path = stem.with_name(stem.name + (".png" if fits else ".tif"))
+    write_atomically(path, buffer.getvalue())
+    return path
+
+
 def save_picture(path: Path, picture: np.ndarray) -> Path:
     """Writes one picture, uint8 of shape (height, width, 1 or 3), as a PNG file, whole or not at all."""
     from PIL import Image

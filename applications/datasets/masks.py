@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 CLASS_FILE = "classes.txt"
 MOST_CLASSES = 64
 BINARY = {0: 0, 1: 1, 255: 1}  # two classes drawn in black and white are the same two classes
-_MASK_ENDING = re.compile(r"[_\-. ](masks?|labels?|seg)$", re.IGNORECASE)
+MASK_ENDING = re.compile(r"[_\-. ](masks?|labels?|seg)$", re.IGNORECASE)
 
 
 class Pair(NamedTuple):
@@ -151,9 +151,9 @@ def _found_folders(folder: Path) -> str:
 
 def match(image_folder: Path, mask_folder: Path, bad: BadFiles) -> list[tuple[Path, Path]]:
     """Pairs files by name without suffix; masks may end in `_mask`, `_label` or `_seg`."""
-    images, masks = _by_stem(image_folder), _by_stem(mask_folder)
+    images, masks = by_stem(image_folder), by_stem(mask_folder)
     for key in [key for key in masks if key not in images]:
-        shorter = _MASK_ENDING.sub("", key)
+        shorter = MASK_ENDING.sub("", key)
         if shorter in images and shorter not in masks:
             masks[shorter] = masks.pop(key)
     for what, lonely, partner, folder in (
@@ -172,7 +172,7 @@ def match(image_folder: Path, mask_folder: Path, bad: BadFiles) -> list[tuple[Pa
     return [(images[key], masks[key]) for key in images if key in masks]
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def by_stem(folder: Path) -> dict[str, Path]:
     """Returns relative name without suffix, accents and capitals made equal -> file."""
     found: dict[str, Path] = {}
     for path in scan_folder(folder)[0]:

@@ -17,6 +17,70 @@ _NOISE = Tensor((6,), low=-1.5, high=1.5)
 _LABEL = Tensor((), "int32", 0, 3)
 _NOISE_AND_LABEL = {"latent": _NOISE, "label": _LABEL}
 
+_TRANSLATOR: dict[str, Any] = {
+    "kind": "image_translator",
+    "task": "image-translation",
+    "custom_objects": True,
+    "input_range": "[-1, 1]",
+    "dynamic_size": True,
+    "sample": Sample(inputs=Tensor((8, 8, 2), low=-1.0), targets=Tensor((8, 8, 2), low=-1.0), loss=None, batch_size=3),
+}
+_PIX2PIX = _TRANSLATOR | {
+    "family": "pix2pix",
+    "module": "kerazoo.gans.pix2pix",
+    "title": "Image-to-image translation with conditional adversarial networks",
+    "authors": "P. Isola, J.-Y. Zhu, T. Zhou, A. A. Efros",
+    "year": 2017,
+    "paper_url": "https://arxiv.org/abs/1611.07004",
+    "test_config": {
+        **{"input_shape": (8, 8, 2), "num_channels": 2, "filters": 4, "depth": 3},
+        **{"discriminator_filters": 4, "discriminator_layers": 1},
+    },
+}
+_MOVING_STATISTICS = (
+    "In inference dropout is off and batch normalisation uses its moving statistics; the paper leaves both as they are "
+    "in training."
+)
+_CYCLEGAN = _TRANSLATOR | {
+    "family": "cyclegan",
+    "module": "kerazoo.gans.cyclegan",
+    "title": "Unpaired image-to-image translation using cycle-consistent adversarial networks",
+    "authors": "J.-Y. Zhu, T. Park, P. Isola, A. A. Efros",
+    "year": 2017,
+    "paper_url": "https://arxiv.org/abs/1703.10593",
+    "test_config": {
+        **{"input_shape": (8, 8, 2), "num_channels": 2, "filters": 4, "num_blocks": 1},
+        **{"discriminator_filters": 4, "discriminator_layers": 1, "pool_size": 4},
+    },
+}
+_NO_GAINS = "Instance normalisation has no gains and the convolutions in front of it have biases, as in the later code."
+_IDENTITY = "The identity loss is on, as in the code; the paper uses it for paintings only."
+_SRGAN: dict[str, Any] = {
+    "kind": "image_translator",
+    "task": "super-resolution",
+    "custom_objects": True,
+    "input_range": "[0, 1], for an output in [-1, 1]",
+    "family": "srgan",
+    "module": "kerazoo.gans.srgan",
+    "title": "Photo-realistic single image super-resolution using a generative adversarial network",
+    "authors": "C. Ledig, L. Theis, F. Huszar, J. Caballero, A. Cunningham, A. Acosta, A. Aitken, A. Tejani, J. Totz, "
+    "Z. Wang, W. Shi",
+    "year": 2017,
+    "paper_url": "https://arxiv.org/abs/1609.04802",
+    "input_shape": (24, 24, 3),
+    "num_outputs": 3,
+    "min_size": 1,
+    "sample": Sample(inputs=Tensor((6, 6, 2)), targets=Tensor((12, 12, 2), low=-1.0), loss=None, batch_size=3),
+    "test_config": {
+        **{"input_shape": (6, 6, 2), "num_channels": 2, "scale": 2, "filters": 4, "num_blocks": 1},
+        **{"discriminator_filters": 2, "dense_units": 4},
+    },
+}
+_PIXELS = (
+    "Compares pixels unless it is given a network to compare by, since no trained VGG-19 comes with it.",
+    "The discriminator ends in a logit; its sigmoid is part of the loss.",
+)
+
 CARDS = (
     ModelCard(
         **_COMMON,
@@ -224,5 +288,93 @@ CARDS = (
             "The batch has one size for all levels.",
         ),
         unlike_default=("The authors' code takes the deviation over groups of 4 samples, the paper over the batch.",),
+    ),
+    ModelCard(
+        **_PIX2PIX,
+        name="pix2pix",
+        summary="A U-Net turns one kind of image into another, judged by its patches and by the distance to the truth.",
+        input_shape=(256, 256, 3),
+        num_outputs=3,
+        min_size=256,
+        size_multiple=256,
+        params=57_194_308,
+        trainable_params=57_182_660,
+        flops=18_490_654_720,
+        params_source=(
+            "generator 54,413,955 and discriminator 2,768,705, layer by layer from the authors' later code, "
+            "networks.py, with two moving statistics per normalised channel"
+        ),
+        deviations=(_MOVING_STATISTICS,),
+    ),
+    ModelCard(
+        **_PIX2PIX,
+        name="pix2pix_small",
+        summary="pix2pix at the size of a laptop: five levels from 16 filters on, patches of 34 x 34 pixels.",
+        input_shape=(64, 64, 1),
+        num_outputs=1,
+        min_size=32,
+        size_multiple=32,
+        params=1_085_906,
+        trainable_params=1_084_786,
+        flops=63_905_792,
+        params_source="by hand: the layer list of pix2pix with 16 filters, five levels and two strided judging layers",
+        deviations=(_MOVING_STATISTICS, "Five levels from 16 filters on instead of eight from 64 on, no dropout."),
+    ),
+    ModelCard(
+        **_CYCLEGAN,
+        name="cyclegan",
+        summary="Two generators turn two kinds of images into each other and back, learnt without pairs.",
+        input_shape=(256, 256, 3),
+        num_outputs=3,
+        min_size=24,
+        size_multiple=4,
+        params=47_946_634,
+        trainable_params=28_285_832,
+        flops=210_793_267_200,
+        params_source=(
+            "twice generator 11,378,179 and discriminator 2,764,737, layer by layer from the authors' later code "
+            "(networks.py); two pools of 50 images beside them"
+        ),
+        deviations=(_NO_GAINS, _IDENTITY),
+    ),
+    ModelCard(
+        **_CYCLEGAN,
+        name="cyclegan_small",
+        summary="CycleGAN at the size of a laptop: three blocks from 16 filters on, patches of 34 x 34 pixels.",
+        input_shape=(64, 64, 1),
+        num_outputs=1,
+        min_size=12,
+        size_multiple=4,
+        params=1_033_062,
+        trainable_params=623_460,
+        flops=367_411_200,
+        params_source="by hand: the layer list of CycleGAN, 16 filters, three blocks, two strided judging layers",
+        deviations=(_NO_GAINS, _IDENTITY, "Three blocks from 16 filters on instead of nine from 64 on."),
+    ),
+    ModelCard(
+        **_SRGAN,
+        name="srgan",
+        summary="Super-resolution whose textures a discriminator takes for real ones.",
+        params=25_124_100,
+        trainable_params=25_116_164,
+        flops=4_323_633_152,
+        params_source=(
+            "generator 1,550,659 and discriminator 23,565,505, from the layer list of the paper's figure 4, with two "
+            "moving statistics per normalised channel"
+        ),
+        deviations=_PIXELS,
+    ),
+    ModelCard(
+        **_SRGAN,
+        name="srgan_small",
+        summary="SRGAN at the size of a laptop: twice as large, four blocks of 32 filters.",
+        params=506_388,
+        trainable_params=504_884,
+        flops=211_488_896,
+        params_source="by hand: the layer list of figure 4 with 32 filters, 4 blocks and a quarter of the judge",
+        deviations=(
+            *_PIXELS,
+            "Four blocks of 32 filters instead of sixteen of 64, and a quarter of the discriminator.",
+        ),
     ),
 )

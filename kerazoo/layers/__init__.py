@@ -7,6 +7,7 @@ from kerazoo.layers.attentive_rnn import AttentiveRNN
 from kerazoo.layers.bias import Bias
 from kerazoo.layers.cached_attention import CachedAttention, KeysAndValues
 from kerazoo.layers.corruption import Corruption
+from kerazoo.layers.depth_to_space import DepthToSpace
 from kerazoo.layers.equalized import EqualizedConv2D, EqualizedDense
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
@@ -22,6 +23,7 @@ from kerazoo.layers.padding_mask import PaddingMask
 from kerazoo.layers.partial_conv import PartialConv2D
 from kerazoo.layers.position import PositionEmbedding, SinusoidalPositions, sinusoids
 from kerazoo.layers.progressive import FadeIn, MinibatchDeviation, PixelNorm
+from kerazoo.layers.reflection_padding import ReflectionPadding2D
 from kerazoo.layers.reverse_tokens import ReverseTokens
 from kerazoo.layers.reversible_dense import ReversibleDense
 from kerazoo.layers.sparsity import SparsityPenalty
@@ -36,6 +38,7 @@ __all__ = [
     "CachedAttention",
     "ClassToken",
     "Corruption",
+    "DepthToSpace",
     "EqualizedConv2D",
     "EqualizedDense",
     "EuclideanRBF",
@@ -58,6 +61,7 @@ __all__ = [
     "PartialConv2D",
     "PixelNorm",
     "PositionEmbedding",
+    "ReflectionPadding2D",
     "ReverseTokens",
     "ReversibleDense",
     "SinusoidalPositions",

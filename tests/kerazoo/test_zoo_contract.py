@@ -38,6 +38,7 @@ SPINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "autoencoder": (("input_shape", "latent_dim"), ("output_activation", "weights", "dtype", "name")),
     "image_generator": (("input_shape", "num_classes"), ("weights", "dtype", "name")),
     "generator_discriminator": (("input_shape", "latent_dim"), ("weights", "dtype", "name")),
+    "image_translator": (("input_shape", "num_channels"), ("weights", "dtype", "name")),
 }
 
 
@@ -228,6 +229,18 @@ BAD: list[tuple[str, Any]] = [
     ("text_dropout", -0.1),
     ("head_filters", 0),
     ("levels", 1),
+    ("scale", 3),
+    ("scale", 1),
+    ("discriminator_filters", 0),
+    ("discriminator_layers", 0),
+    ("dense_units", 0),
+    ("l1_weight", -1),
+    ("cycle_weight", -1),
+    ("identity_weight", "half"),
+    ("adversarial_weight", float("nan")),
+    ("pool_size", -1),
+    ("perceptual_network", "vgg20"),
+    ("perceptual_network", 5),
 ]
 
 

@@ -52,6 +52,8 @@ SAME_CODE = {
     **{"clip_vit_b_16": "clip_vit_b_32", "clip_vit_l_14": "clip_vit_b_32", "clip_tiny": "clip_vit_b_32"},
     **{"ddpm_256": "ddpm", "ddpm_small": "ddpm"},
     **{"vit_tiny_16": "vit_base_16", "vit_small_16": "vit_base_16"},
+    **{"pix2pix_small": "pix2pix", "cyclegan_small": "cyclegan"},
+    **{"srresnet_small": "srresnet", "srgan_small": "srgan"},
 }
 
 

@@ -79,12 +79,28 @@ def test_the_history_has_a_rate_for_each(duel):
     ],
 )
 def test_nan_is_told_as_that_of_its_network(logs, culprit):
+    stop = StopOnNaN()
+    stop.set_model(keras.Sequential())
     if culprit is None:
-        StopOnNaN().on_train_batch_end(0, logs)
+        stop.on_train_batch_end(0, logs)
         return
     with pytest.raises(StopTraining) as stopped:
-        StopOnNaN().on_train_batch_end(0, logs)
+        stop.on_train_batch_end(0, logs)
     assert (stopped.value.reason, stopped.value.culprit) == ("nan", culprit)
+
+
+@pytest.mark.parametrize("culprit", ["generator", "discriminator"])
+def test_the_network_that_diverged_is_told_from_the_one_it_spoils(culprit):
+    import kerazoo
+
+    model = kerazoo.pix2pix((8, 8, 1), 1, filters=2, depth=2, discriminator_filters=2, discriminator_layers=1)
+    model.compile()
+    weight = getattr(model, culprit).trainable_weights[0]
+    weight.assign(np.full(weight.shape, np.nan))
+    x = np.zeros((2, 8, 8, 1), "float32")
+    with pytest.raises(StopTraining) as stopped:
+        model.fit(x, x, batch_size=2, verbose=0, callbacks=[StopOnNaN()])
+    assert stopped.value.culprit == culprit
 
 
 class Unjudged(ImageClassification):

@@ -32,7 +32,7 @@ def _array(layer: nn.Module, path: str, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 _NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
-_NAMES = dict.fromkeys((nn.BatchNorm2d, nn.BatchNorm3d), _NORM)
+_NAMES = {nn.BatchNorm2d: _NORM, nn.BatchNorm3d: _NORM, nn.PReLU: {"weight": "alpha"}}
 
 
 def fill(model: nn.Module) -> nn.Module:

@@ -1,0 +1,1 @@
+"""Networks that make a better image out of an image."""
