@@ -256,5 +256,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "acgan": {"latent_dim": 32, "generator_filters": [128, 64], "discriminator_filters": [32, 32, 64, 64]},
     "wgan_gp": {"latent_dim": 32, "filters": 32},
     "progan": {"latent_dim": 32, "filters": 512, "max_filters": 64, "stabilize_images": 40_000, "fade_images": 40_000},
+    "ddpm_small": {"multipliers": [1, 2], "attention_sizes": [4]},
+    "pixelcnn": {"filters": 32, "num_blocks": 4, "head_filters": 64, "levels": 17},  # the digits have 17 levels
 }
 SIZES: dict[str, int] = {"beta_vae": 16, "progan": 16}

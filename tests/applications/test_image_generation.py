@@ -75,6 +75,23 @@ SMALL: dict[str, tuple[str, ...]] = {
 }
 
 
+@pytest.mark.parametrize("name", ["ddpm_small", "pixelcnn"])
+def test_models_that_draw_in_many_steps(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "EPOCHS", 1)
+    words = ("--model-options.filters", "8", "--judged", "20", "--fast-dev-run", "--batch-size", "16")
+    small = {"ddpm_small": ("--model-options.timesteps", "20"), "pixelcnn": ("--model-options.head-filters", "8")}
+    run = train(tmp_path, "--model", name, *words, *small[name])
+    assert "class_consistency" in metrics_of(run)["test"]
+    assert "A walk through the noise" not in (run / "report.html").read_text(encoding="utf-8")
+    guided = ("--guidance", "2") if name == "ddpm_small" else ()
+    answer = generate(run, tmp_path / "out", "--count", "3", "--label", "7", *guided)
+    assert answer.status == 0, answer.err
+    assert read_sheet(tmp_path / "out" / "sheet.png").shape == (3, 8, 8, 1)
+    answer = command("export", run, "--format", "saved_model", "-o", tmp_path / "network")
+    assert answer.status == 0, answer.err
+    assert "one step" in json.loads((tmp_path / "network.json").read_text())["signature"]["output"]
+
+
 @pytest.mark.parametrize("name", ["acgan", "wgan_gp", "progan"])  # dcgan below; the others differ in the builder alone
 def test_networks_that_train_against_each_other(name, tmp_path, monkeypatch):
     """A run from training to files, without a judge that is worth its name."""
