@@ -63,6 +63,31 @@ def test_losses_of_an_undecided_discriminator() -> None:
     assert found["generator_loss"] == pytest.approx(math.log(2), rel=1e-6)
 
 
+def test_losses_of_an_undecided_auxiliary_classifier() -> None:
+    """With three classes: log 4 + 2 log 3 over real and made images, and log 2 + log 3 for the generator."""
+    model = zoo.fresh("acgan")
+    model.compile(run_eagerly=True)
+    model.discriminator.get_layer("score").set_weights(
+        [0 * w for w in model.discriminator.get_layer("score").get_weights()]
+    )
+    found = model.evaluate(*zoo.training_batch("acgan"), verbose=0, return_dict=True)
+    assert found["discriminator_class_loss"] == pytest.approx(2 * math.log(3), rel=1e-5)
+    assert found["discriminator_loss"] == pytest.approx(math.log(4) + 2 * math.log(3), rel=1e-5)
+    assert found["generator_class_loss"] == pytest.approx(math.log(3), rel=1e-5)
+    assert found["generator_loss"] == pytest.approx(math.log(2) + math.log(3), rel=1e-5)
+
+
+def test_the_auxiliary_classifier_is_asked_for_the_label() -> None:
+    """Logits 0, 1, 2 for the classes: -log P of class c is log(1 + e + e^2) - c."""
+    model = zoo.fresh("acgan")
+    score = model.discriminator.get_layer("score")
+    score.set_weights([0 * score.get_weights()[0], np.array([5.0, 0.0, 1.0, 2.0], "float32")])
+    batch = {"image": np.zeros((2, 8, 8, 2), "float32"), "label": np.array([2, 0])}
+    source, wrong = model.source_and_class({k: keras.ops.convert_to_tensor(v) for k, v in batch.items()}, False)
+    assert np.array_equal(source, [[5.0], [5.0]])
+    assert float(wrong) == pytest.approx(math.log(1 + math.e + math.e**2) - 1.0, rel=1e-6)
+
+
 @pytest.mark.parametrize(("still", "moving"), [("generator", "discriminator"), ("discriminator", "generator")])
 @pytest.mark.parametrize("name", GANS)
 def test_each_player_moves_its_own_weights(name: str, still: str, moving: str) -> None:
@@ -150,6 +175,71 @@ def test_generate(name: str) -> None:
     assert np.abs(first - model.generate(5, seed=4)).max() > 5e-6
     with pytest.raises(ValueError, match="count must be"):
         model.generate(0)
+
+
+CONDITIONAL = [name for name in GANS if "num_classes" in kerazoo.catalog.builder_parameters(name)]
+
+
+@pytest.mark.parametrize("name", CONDITIONAL)
+def test_labels(name: str) -> None:
+    model = zoo.built(name)
+    assert model.num_classes == 3
+    z = zoo.batch(name)[0]["latent"]
+    pictures = [zoo.value(model({"latent": z, "label": np.full(len(z), label, "int32")})) for label in range(3)]
+    assert all(np.abs(pictures[0] - other).max() > 1e-6 for other in pictures[1:])
+    turns, chosen = model.generate(4, seed=1), model.generate(4, seed=1, labels=[0, 1, 2, 0])
+    assert np.array_equal(turns, chosen)
+    assert np.array_equal(model.generate(2, seed=1, labels=1), model.generate(2, seed=1, labels=[1, 1]))
+    for wrong in (3, -1, [0, 1], 0.5, "one"):
+        with pytest.raises(ValueError, match="labels must be a whole number from 0 to 2, or 4 of them"):
+            model.generate(4, labels=wrong)
+
+
+def test_labels_of_the_training() -> None:
+    model = zoo.fresh("cgan")
+    model.compile(run_eagerly=True)
+    x = np.zeros((4, 12), "float32")
+    with pytest.raises(ValueError, match="cgan needs labels"):
+        model.fit(x, verbose=0)
+    with pytest.raises(ValueError, match=r"labels of cgan must be whole numbers \(batch,\)"):
+        model.fit(x, np.eye(4, 3), verbose=0)
+    assert np.isfinite(model.fit(x, np.zeros((4, 1)), verbose=0).history["generator_loss"][0])
+
+
+@pytest.mark.parametrize("name", ["gan", "cgan"])
+def test_dense_networks_make_pictures(name: str) -> None:
+    model = zoo.fresh(name, input_shape=(3, 4, 2))
+    assert model.generate(2).shape == (2, 3, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "smallest"),
+    [("dcgan", (32, 32, 1), 4), ("dcgan", (28, 28, 1), 7), ("dcgan", (16, 8, 3), 8), ("progan", (28, 28, 1), 7)],
+)
+def test_depth_follows_the_size(name: str, shape: tuple[int, ...], smallest: int) -> None:
+    with zoo.cheap_weights():
+        model = zoo.fresh(name, input_shape=shape)
+    first = "project_map" if name == "dcgan" else "level0_map"
+    assert model.generator.get_layer(first).output.shape[1] == smallest
+    assert model.generator.output_shape == (None, *shape)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "sentence"),
+    [
+        ("dcgan", {"input_shape": (9, 8, 1)}, "multiples of 2; 8 x 8 would work"),
+        ("dcgan", {"input_shape": (6, 6, 1)}, "at least 8 x 8"),
+        ("conditional_dcgan", {"input_shape": (30, 30, 1)}, "multiples of 4; 32 x 32 would work"),
+        ("acgan", {"generator_filters": (4,)}, "must have twice as many entries as generator_filters"),
+        ("progan", {"input_shape": (3, 8, 1)}, "at least 4 x 4"),
+        ("progan", {"fade_images": 0}, "fade_images must be"),
+        ("wgan_gp", {"input_shape": (None, 8, 1)}, "must be fixed"),
+        ("wgan_gp", {"critic_steps": 0}, "critic_steps must be"),
+    ],
+)
+def test_what_cannot_be_built(name: str, options: dict, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        zoo.fresh(name, **options)
 
 
 def test_refusals() -> None:
