@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from applications.core.application import Application, ScheduleName, Serving
-from applications.core.config import option
+from applications.core.config import group, option
 from applications.core.errors import UserError
+from applications.core.optimization import ScheduleOptions
 
 if TYPE_CHECKING:
     import keras
@@ -26,9 +27,16 @@ SIZES: dict[str, Any] = {
     **{"patch_size": 4, "image_layers": 2, "image_heads": 2, "image_dim": 64},
     **{"num_layers": 2, "num_heads": 2, "hidden_dim": 64, "embedding_dim": 64},
     **{"prior_layers": 2, "prior_heads": 2, "prior_dim": 96},
-    **{"filters": 32, "multipliers": (1, 2, 2), "attention_sizes": (8, 4), "groups": 8},
-    **{"schedule": "cosine", "ema_decay": 0.995},
+    **{"filters": 16, "multipliers": (1, 2, 4), "attention_sizes": (12, 6), "groups": 8},
+    **{"target": "clean", "ema_decay": 0.995},
 }
+
+
+@dataclass(frozen=True)
+class Warmup(ScheduleOptions):
+    """How the learning rate changes: Transformers want a small one first."""
+
+    warmup_epochs: float = option(1.0, "Epochs over which the learning rate rises linearly from zero.", minimum=0)
 
 
 @dataclass(frozen=True)
@@ -38,9 +46,9 @@ class PictureRequest:
     prompt: str = option("", "What is to be seen, in words of the training captions.")
     count: int = option(4, "Number of pictures.", minimum=1)
     steps: int = option(50, "Steps of the sampler.", minimum=1)
-    guidance_scale: float = option(2.0, "How much the drawing exaggerates what it is told; 1 does not.", minimum=0)
-    seed: int | None = option(None, "Of the noise; none: other pictures each time.", minimum=0)
-    out: str | None = option(None, "Folder for the pictures; none: `generated/` in the run.")
+    guidance: float = option(2.0, "Above 1 exaggerates what is told.", minimum=0)
+    seed: int = option(0, "Of the noise; the same one draws the same pictures.", minimum=0)
+    out: str = option("generated", "Folder for the pictures (also `-o`).")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,15 +80,16 @@ class TextToImage(Application):
 
     data: str = option("shapes", "`shapes`, a CSV file of file,caption, or a folder with one.")
     model: str = option("unclip", "Model of the catalogue.")
-    epochs: int = option(30, "Passes over the training data.", minimum=1)
+    epochs: int = option(16, "Passes over the training data.", minimum=1)
     batch_size: int = option(64, "Samples per step, over all devices together.", minimum=1)
-    learning_rate: float = option(1e-3, "Largest learning rate.", minimum=0)
+    learning_rate: float = option(2e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
+    schedule_options: ScheduleOptions = group(Warmup, "Learning rate.")
     image_size: tuple[int, ...] | None = option(
         None, "Size all images are resized to, `32` or `HEIGHT,WIDTH`; none: their common size.", minimum=8
     )
     steps: int = option(30, "Steps of the sampler for samples and scores.", minimum=1)
-    guidance_scale: float = option(2.0, "How much drawing exaggerates what it is told there.", minimum=0)
+    guidance: float = option(2.0, "How much drawing exaggerates what it is told there; 1 does not.", minimum=0)
     scored: int = option(200, "Test captions that are drawn for the scores.", minimum=2)
 
     # Data -----------------------------------------------------------------------------------------------------------
@@ -163,7 +172,7 @@ class TextToImage(Application):
         """Draws captions: uint8 (count, height, width, channels)."""
         from applications.core.pictures import as_bytes
 
-        scale = self.guidance_scale if guidance_scale is None else guidance_scale
+        scale = self.guidance if guidance_scale is None else guidance_scale
         found = model.generate(words.encode(captions), steps=steps, seed=seed, guidance_scale=scale)
         return as_bytes(found, -1.0, 1.0)
 
@@ -180,27 +189,24 @@ class TextToImage(Application):
 
     def generate(self, run: RunDirectory, request: PictureRequest) -> str:
         """Draws a prompt and writes the pictures as PNG files."""
-        from PIL import Image
-
         from applications.core.evaluation import load_run_model
+        from applications.core.pictures import save_picture, save_sheet
         from applications.text.vocabulary import Vocabulary
 
-        words = Vocabulary.read(run.path)
+        words, folder = Vocabulary.read(run.path), Path(request.out).expanduser()
         words.check(request.prompt)
-        model = load_run_model(run)
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"--out: '{folder}' is a file; give the folder for the pictures.")
+        model, captions = load_run_model(run), [request.prompt] * request.count
+        how: dict[str, Any] = {"steps": request.steps, "seed": request.seed, "guidance_scale": request.guidance}
         try:
-            found = self.pictures(model, words, [request.prompt] * request.count, steps=request.steps,
-                seed=request.seed, guidance_scale=request.guidance_scale)  # fmt: skip
+            found = self.pictures(model, words, captions, **how)
         except ValueError as error:
-            raise UserError(f"{error}.") from error
-        folder = Path(request.out).expanduser() if request.out else run / "generated"
-        folder.mkdir(parents=True, exist_ok=True)
-        stem, lines = "_".join(request.prompt.lower().split())[:80].replace("/", "-"), []
+            raise UserError(str(error)) from error
         for number, picture in enumerate(found, start=1):
-            path = folder / f"{stem}_{number}.png"
-            Image.fromarray(picture.squeeze()).save(path)
-            lines.append(str(path))
-        return "\n".join(lines)
+            save_picture(folder / f"picture_{number:04d}.png", picture)
+        save_sheet(folder / "sheet.png", found)
+        return f"{len(found)} pictures written to {folder}"
 
     def serving(self, datasets: CaptionedImages) -> Serving:  # type: ignore[override]
         """Gives the decoder's network samples of the right shapes: what it is told comes out of other networks."""

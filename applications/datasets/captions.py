@@ -19,7 +19,7 @@ from applications.datasets.store import ImageStore
 from applications.datasets.valued_images import file_names
 
 CAPTION_COLUMNS = ("caption", "text", "description", "title")
-NUM_SHAPE_IMAGES = 6000
+NUM_SHAPE_IMAGES = 8000
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from keras import layers, ops
 from kerazoo import checks
 from kerazoo.catalog import register_model
 from kerazoo.layers.masked_conv import MaskedConv2D
+from kerazoo.losses._mean import mean_over_batch
 
 INPUT, LABEL = "input", "label"
 
@@ -32,10 +33,7 @@ class PixelCNN(keras.Model):
     ) -> Any:
         """Returns the negative log-likelihood of the inputs, or of `y` where it is given."""
         pictures = (x[INPUT] if isinstance(x, Mapping) else x) if y is None else y
-        nats = negative_log_likelihood(pictures, y_pred)
-        if sample_weight is not None:
-            nats = nats * ops.cast(ops.reshape(sample_weight, (-1,)), nats.dtype)
-        return ops.mean(nats)
+        return mean_over_batch(negative_log_likelihood(pictures, y_pred), sample_weight)
 
     def generate(
         self,

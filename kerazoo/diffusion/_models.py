@@ -11,6 +11,7 @@ from keras import ops
 
 from kerazoo import checks
 from kerazoo.diffusion._schedule import VARIANCES, Schedule, normal
+from kerazoo.losses._mean import mean_over_batch
 
 INPUT, STEP = "input", "step"
 SAMPLERS = ("ddim", "ddpm")
@@ -136,11 +137,9 @@ class Diffusion(OwnOptimizer):
                 'fit({"input": x, "label": labels}). Received: targets'
             )
         squares = ops.mean(ops.square(y_pred), axis=tuple(range(1, len(y_pred.shape))))
-        if sample_weight is not None:
-            squares = squares * ops.cast(ops.reshape(sample_weight, (-1,)), squares.dtype)
         if training:
             self._move_average()
-        return ops.mean(squares)
+        return mean_over_batch(squares, sample_weight)
 
     def _move_average(self) -> None:
         """Moves the average towards the weights the step began with."""

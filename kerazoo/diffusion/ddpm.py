@@ -91,7 +91,7 @@ class DenoisingUNet:
         return network
 
     def _embedded(self, steps: keras.KerasTensor, vector: Any) -> keras.KerasTensor:
-        y = StepEmbedding(self.filters, name="step_embedding")(steps)
+        y = StepEmbedding(self.filters, name="step_sinusoids")(steps)
         y = layers.Dense(4 * self.filters, name="step_fc1")(y)
         y = layers.Activation("silu", name="step_act1")(y)
         y = layers.Dense(4 * self.filters, name="step_fc2")(y)

@@ -180,7 +180,7 @@ def _prior(length: int, text_dim: int, dim: int, width: int, num_layers: int, nu
         EMBEDDING: keras.Input((dim,), name=EMBEDDING),
         FEATURES: keras.Input((length, text_dim), name=FEATURES),
     }
-    step = layers.Dense(width, name="step_fc1")(StepEmbedding(width, name="step_embedding")(inputs[STEP]))
+    step = layers.Dense(width, name="step_fc1")(StepEmbedding(width, name="step_sinusoids")(inputs[STEP]))
     step = layers.Dense(width, name="step_fc2")(layers.Activation("silu", name="step_act")(step))
     text = layers.Dense(width, name="text_embedding")(inputs[EMBEDDING])
     noisy = layers.Dense(width, name="noisy_embedding")(inputs[INPUT])

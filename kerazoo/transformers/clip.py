@@ -20,6 +20,7 @@ from kerazoo.catalog import register_model
 from kerazoo.layers.activations import quick_gelu
 from kerazoo.layers.position import PositionEmbedding
 from kerazoo.layers.take_token import TakeToken
+from kerazoo.losses._mean import mean_over_batch
 
 _INITIAL_SCALE = math.log(1 / 0.07)
 _LARGEST_SCALE = math.log(100)
@@ -78,8 +79,7 @@ class CLIP(keras.Model):
             ops.logsumexp(scores + together, axis=1) - ops.logsumexp(scores, axis=1)
             for scores in (y_pred, ops.transpose(y_pred))
         ]
-        losses = -(ways[0] + ways[1]) / 2
-        return ops.mean(losses if sample_weight is None else losses * ops.cast(sample_weight, losses.dtype))
+        return mean_over_batch(-(ways[0] + ways[1]) / 2, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         encoders = {"image_encoder": self.image_encoder, "text_encoder": self.text_encoder}

@@ -304,3 +304,32 @@ def test_it_learns_where_the_data_lie() -> None:
     model.fit({"input": x, "label": label.astype("int32")}, epochs=300, batch_size=64, verbose=0)
     drawn = model.generate(8, labels=[0, 1] * 4, steps=20, seed=0).mean(axis=(1, 2, 3))
     np.testing.assert_allclose(drawn, [0.6, -0.6] * 4, atol=0.25)
+
+
+_MIRRORED = """
+import sys
+sys.path.insert(0, "tests/kerazoo")
+import tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+import keras, numpy as np, zoo
+from kerazoo.diffusion import Schedule
+found = []
+for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
+    with strategy.scope():
+        model = zoo.fresh("ddpm", multipliers=(1,), attention_sizes=(), label_dropout=0.0)
+        model.compile(keras.optimizers.SGD(0.1), jit_compile=False)
+        model.call = lambda inputs, training=False, model=model: model.denoiser(
+            {"input": inputs["input"], "step": 7 * inputs["label"], "label": inputs["label"]}
+        ) - 2 * inputs["input"]
+    x, _ = zoo.batch("ddpm", count=8)
+    loss = [model.fit(x, batch_size=8, verbose=0, shuffle=False).history["loss"][0] for _ in range(3)]
+    found.append([*loss, *(float(np.abs(zoo.value(w)).sum()) for w in model.average.weights)])
+print(float(np.abs(np.array(found[0]) / np.array(found[1]).clip(1e-9) - 1).max()))
+"""
+
+
+def test_two_devices_learn_what_one_does() -> None:
+    """Without the noise, which both would draw alike: loss, gradients, and the average of the weights."""
+    assert float(zoo.run_python(_MIRRORED)) < 1e-3

@@ -82,7 +82,7 @@ class ShapeParameters:
         ground: brightness of the ground, 0 to 255.
     """
 
-    size: int = 32
+    size: int = 24
     radius: tuple[float, float] = (0.17, 0.2)
     shift: float = 0.03
     ground: tuple[float, float] = (228.0, 240.0)
@@ -121,7 +121,7 @@ def simulate_shapes(scene: Scene, parameters: ShapeParameters = ShapeParameters(
 
     Example:
         >>> simulate_shapes(SCENES[0], seed=1).shape
-        (32, 32, 3)
+        (24, 24, 3)
     """
     import numpy as np
 

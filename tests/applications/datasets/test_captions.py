@@ -49,7 +49,7 @@ def test_what_is_drawn_is_where_it_should_be() -> None:
     assert picture[0, 0].min() > 200
 
 
-@pytest.mark.parametrize("size", [28, 32])
+@pytest.mark.parametrize("size", [24, 32])
 def test_real_pictures_are_read_right(size: int) -> None:
     random = np.random.default_rng(0)
     found = []
@@ -58,7 +58,7 @@ def test_real_pictures_are_read_right(size: int) -> None:
         found.append(
             list(right_attributes(scene, simulate_shapes(scene, ShapeParameters(size=size), (1, index))).values())
         )
-    assert np.mean(found, axis=0).min() > 0.97
+    assert np.mean(found, axis=0).min() > 0.95
 
 
 def test_chance_is_below_three_tenths() -> None:

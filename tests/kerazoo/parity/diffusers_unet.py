@@ -1,6 +1,6 @@
 """The U-Net of diffusers with seeded weights, and its outputs for the default test run.
 
-`pip install torch==2.13.0 diffusers==0.42.1 && python tests/kerazoo/parity/diffusers_unet.py` writes
+`pip install -e '.[test,parity]' && python tests/kerazoo/parity/diffusers_unet.py` writes
 `references/diffusers_unet.npz`.
 """
 
