@@ -57,7 +57,7 @@ class ImageTranslation(Application):
     data: str = option("nuclei", "`nuclei`, `noisy_nuclei`, or a folder with two folders of images.")
     model: str = option("pix2pix_small", "pix2pix for pairs, cyclegan for images without a partner.")
     direction: Literal["a-to-b", "b-to-a"] = option("a-to-b", "Which kind becomes which.")
-    epochs: int = option(30, "Passes over the training data.", minimum=1)
+    epochs: int = option(20, "Passes over the training data.", minimum=1)
     batch_size: int = option(4, "Crops per step, over all devices together.", minimum=1)
     learning_rate: float = option(1e-3, "Largest learning rate, of all networks.", minimum=0)
     schedule: ScheduleName = option("linear", "How the learning rate changes.")

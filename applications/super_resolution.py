@@ -60,7 +60,7 @@ class SuperResolution(Application):
         "none", "What srgan compares images by: none (pixels), vgg19 (random weights), or the path of a .keras file."
     )
     start_from: str | None = option(None, "srgan: a run or .keras file of a trained srresnet to begin with.")
-    epochs: int = option(40, "Passes over the training data.", minimum=1)
+    epochs: int = option(20, "Passes over the training data.", minimum=1)
     batch_size: int = option(16, "Crops per step, over all devices together.", minimum=1)
     learning_rate: float = option(1e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")

@@ -42,6 +42,7 @@ KINDS = {
     "autoencoder": "autoencoder",
     "image_generator": "generator of images by a likelihood or by denoising",
     "generator_discriminator": "generator and discriminator",
+    "image_translator": "image to image, with a discriminator",
 }
 
 

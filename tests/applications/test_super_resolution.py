@@ -108,7 +108,7 @@ def test_the_photographs_of_scikit_image():
     assert sum(map(len, parts.values())) == len(data) == len(set.union(*parts.values()))
     assert (data.channels, data.value_range) == (3, (0.0, 255.0))
     assert load_photographs("photographs", channels=1).channels == 1
-    assert all(np.ptp(image) > 100 for image in data.images)
+    assert all(np.ptp(image) > 50 for image in data.images)
 
 
 @pytest.mark.parametrize("scale", [2, 4])

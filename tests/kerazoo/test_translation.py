@@ -15,6 +15,7 @@ import tensorflow as tf
 import zoo
 
 import kerazoo
+from kerazoo.exporters import FORMATS, suffix
 from kerazoo.gans._image_pool import ImagePool
 from kerazoo.gans._patches import patch_discriminator, receptive_field
 from kerazoo.gans.schedule import ConstantThenLinear
@@ -260,3 +261,12 @@ def test_open_sizes(name: str, options: dict[str, Any]) -> None:
         x, y = random.uniform(-1, 1, (2, 2, size, size, 2)).astype("float32")
         assert np.isfinite(model.fit(x, y, verbose=0).history["generator_loss"][0])
         assert model.translate(x).shape == x.shape
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    ("name", "part"), [("pix2pix", "generator"), ("cyclegan", "generator_ab"), ("srgan", "generator")]
+)
+def test_generators_are_exported(name: str, part: str, format: str, tmp_path: Path) -> None:
+    network, (x, _) = getattr(zoo.built(name), part), zoo.training_batch(name)
+    assert kerazoo.export(network, tmp_path / f"part{suffix(format)}", format, samples=x).passed
