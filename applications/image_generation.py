@@ -53,8 +53,8 @@ class ImageGeneration(Application):
     reserved_options: ClassVar[tuple[str, ...]] = (*Application.reserved_options, "num_labels", "output_activation")
 
     data: str = option("digits", "`digits`, `tfds:NAME`, or a folder of images.")
-    model: str = option("vae", "Model of the catalogue that draws pictures.")
-    epochs: int = option(200, "Passes over the training data.", minimum=1)
+    model: str = option("dcgan", "Model of the catalogue that draws pictures.")
+    epochs: int = option(300, "Passes over the training data.", minimum=1)
     batch_size: int = option(64, "Samples per step, over all devices together.", minimum=1)
     learning_rate: float = option(5e-4, "Largest learning rate, of every network.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
@@ -249,5 +249,14 @@ class ImageGeneration(Application):
 DEFAULTS: dict[str, dict[str, Any]] = {
     "vae": {"latent_dim": 16, "hidden_units": [256, 256], "activation": "relu", "kernel_initializer": "glorot_uniform"},
     "conditional_vae": {"latent_dim": 16, "hidden_units": [256, 256]},
+    "gan": {"latent_dim": 32, "hidden_units": [256, 256], "maxout_units": [128, 128]},
+    "cgan": {"latent_dim": 32, "latent_units": 128, "label_units": 128, "joint_units": 256},
+    "dcgan": {"latent_dim": 32, "filters": 128},
+    "conditional_dcgan": {"latent_dim": 32, "filters": 32, "hidden_units": 256},
+    "acgan": {"latent_dim": 32, "generator_filters": [128, 64], "discriminator_filters": [32, 32, 64, 64]},
+    "wgan_gp": {"latent_dim": 32, "filters": 32},
+    "progan": {"latent_dim": 32, "filters": 512, "max_filters": 64, "stabilize_images": 40_000, "fade_images": 40_000},
+    "ddpm_small": {"multipliers": [1, 2], "attention_sizes": [4]},
+    "pixelcnn": {"filters": 32, "num_blocks": 4, "head_filters": 64, "levels": 17},  # the digits have 17 levels
 }
-SIZES: dict[str, int] = {"dcgan": 16, "conditional_dcgan": 16, "acgan": 16, "wgan_gp": 16, "progan": 16, "beta_vae": 16}
+SIZES: dict[str, int] = {"beta_vae": 16, "progan": 16}

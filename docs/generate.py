@@ -40,6 +40,7 @@ KINDS = {
     "multi_input": "several inputs",
     "graph": "graph",
     "autoencoder": "autoencoder",
+    "image_generator": "generator of images by a likelihood or by denoising",
     "generator_discriminator": "generator and discriminator",
     "image_translator": "image to image, with a discriminator",
 }

@@ -38,6 +38,7 @@ _MODULES = (
     "card",
     "catalog",
     "checks",
+    "diffusion",
     "exporters",
     "finetuning",
     "flops",

@@ -18,6 +18,7 @@ KINDS = (
     "multi_input",
     "graph",
     "autoencoder",
+    "image_generator",
     "generator_discriminator",
     "image_translator",
 )

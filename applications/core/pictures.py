@@ -6,7 +6,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +145,7 @@ def filmstrip(run: Path, most_epochs: int = 8, most_pictures: int = 10) -> Figur
 
     Args:
         run: The run directory.
-        most_epochs: Rows; epochs between the first and the last are left out in equal steps.
+        most_epochs: Rows, close together at first, where most is learnt, and ever further apart.
         most_pictures: Columns.
 
     Returns:
@@ -155,30 +155,27 @@ def filmstrip(run: Path, most_epochs: int = 8, most_pictures: int = 10) -> Figur
     if not paths:
         return None
     epochs = list(paths)
-    chosen = np.unique(np.linspace(0, len(epochs) - 1, min(most_epochs, len(epochs))).round().astype(int))
-    return strips({f"epoch {epochs[i]}": read_sheet(paths[epochs[i]])[:most_pictures] for i in chosen})
+    chosen = np.unique(np.geomspace(1, len(epochs), min(most_epochs, len(epochs))).round().astype(int)) - 1
+    return strips([(f"epoch {epochs[i]}", read_sheet(paths[epochs[i]])[:most_pictures]) for i in chosen])
 
 
-def strips(rows: Mapping[str, np.ndarray]) -> Figure:
+def strips(rows: Sequence[tuple[str, np.ndarray]]) -> Figure:
     """Draws rows of pictures below each other, each with its name on the left.
 
     Args:
-        rows: Name -> uint8 of shape (count, height, width, 1 or 3); smaller pictures are enlarged.
+        rows: Name and uint8 of shape (count, height, width, 1 or 3) of each; smaller pictures are enlarged.
     """
     from matplotlib.figure import Figure
 
-    largest = max(row.shape[1] for row in rows.values())  # a network that grows draws larger and larger ones
-    drawn = {
-        name: sheet(row, len(row), max(1, round(max(largest, LEAST) / row.shape[1]))) for name, row in rows.items()
-    }
-    width = max(row.shape[1] for row in drawn.values())
-    ratio = max(row.shape[0] for row in drawn.values()) / width
+    largest = max(row.shape[1] for _, row in rows)  # a network that grows draws larger and larger ones
+    drawn = [sheet(row, len(row), max(1, round(max(largest, LEAST) / row.shape[1]))) for _, row in rows]
+    width = max(row.shape[1] for row in drawn)
+    ratio = max(row.shape[0] for row in drawn) / width
     figure = Figure(figsize=(8.8, min(8.0 * ratio + 0.12, 2.0) * len(drawn)), layout="constrained")
-    for number, (name, row) in enumerate(drawn.items(), start=1):
+    for number, ((name, _), row) in enumerate(zip(rows, drawn, strict=True), start=1):
         axes = figure.add_subplot(len(drawn), 1, number)
-        axes.imshow(
-            np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255), interpolation="nearest"
-        )
+        filled = np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255)
+        axes.imshow(filled, interpolation="nearest")
         axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
         axes.set_xticks([])
         axes.set_yticks([])

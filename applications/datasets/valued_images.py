@@ -61,7 +61,7 @@ def load_image_regression(
         return _beads(targets, image_size, channels, fractions, seed, dict(options or {}))
     path = _csv_path(data)
     root, file = path.parent, read_csv(path)
-    names, warnings = _file_names(file, root)
+    names, warnings = file_names(file, root)
     values, target_names, remarks = _values(file, targets, names)
     rows = [row for row in range(len(names)) if all(column[row] is not None for column in values)]
     if len(rows) < len(names):
@@ -119,7 +119,7 @@ def _csv_path(data: str) -> Path:
     return path
 
 
-def _file_names(file: CsvFile, root: Path) -> tuple[list[str], list[str]]:
+def file_names(file: CsvFile, root: Path) -> tuple[list[str], list[str]]:
     """Returns the image files in the order of the rows, and sentences about what was left out."""
     if Path(file.names[0]).suffix.lower() in SUFFIXES:
         raise UserError(

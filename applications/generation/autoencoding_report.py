@@ -173,14 +173,14 @@ def _reconstructions(
 def _rows(rows: dict[str, np.ndarray], shown: np.ndarray) -> matplotlib.figure.Figure:
     from applications.core.pictures import as_bytes, strips
 
-    return strips({name: as_bytes(pictures[shown]) for name, pictures in rows.items()})
+    return strips([(name, as_bytes(pictures[shown])) for name, pictures in rows.items()])
 
 
 def _grid(pictures: np.ndarray, columns: int = 10) -> matplotlib.figure.Figure:
     from applications.core.pictures import as_bytes, strips
 
     parts = [as_bytes(pictures[start : start + columns]) for start in range(0, len(pictures), columns)]
-    return strips({" " * number: part for number, part in enumerate(parts)})
+    return strips([("", part) for part in parts])
 
 
 def _map(codes: np.ndarray, datasets: Datasets, test: np.ndarray) -> Figure:

@@ -96,7 +96,8 @@ def drawing_part(application: ImageGeneration, model: keras.Model) -> keras.Mode
 
 def serving(application: ImageGeneration, datasets: Datasets) -> Serving:
     """Returns what an exported sampler needs beside its weights."""
-    part = drawing_part(application, application.build(datasets))
+    model = application.build(datasets)
+    part, at_once = drawing_part(application, model), sampler_of(model) is not None
     random = np.random.default_rng(0)
     samples = {}
     for tensor in part.inputs:
@@ -104,6 +105,8 @@ def serving(application: ImageGeneration, datasets: Datasets) -> Serving:
             samples[tensor.name] = (np.arange(64) % max(1, datasets.num_classes)).astype(np.int32)
         elif tensor.name == "label":
             samples[tensor.name] = np.eye(datasets.num_classes, dtype=np.float32)[np.arange(64) % datasets.num_classes]
+        elif "int" in str(tensor.dtype):  # the step of a diffusion
+            samples[tensor.name] = random.integers(0, 100, (64, *tensor.shape[1:])).astype(np.int32)
         else:
             samples[tensor.name] = random.normal(size=(64, *tensor.shape[1:])).astype(np.float32)
     described = {
@@ -113,7 +116,12 @@ def serving(application: ImageGeneration, datasets: Datasets) -> Serving:
     return Serving(
         samples=samples if len(samples) > 1 else next(iter(samples.values())),
         labels=datasets.class_names if "label" in samples else (),
-        signature={**described, "output": f"pictures, float32, (batch, {shape}), pixels from 0 to 1"},
+        signature={
+            **described,
+            "output": f"pictures, float32, (batch, {shape}), pixels from 0 to 1"
+            if at_once
+            else "what the network says of one step, float32; the steps from noise to picture are those of `generate`",
+        },
     )
 
 

@@ -162,12 +162,12 @@ def _new(drawn: np.ndarray, labels: np.ndarray | None, datasets: Datasets, truth
             [np.arange(row, row + columns) for row in range(0, 6 * datasets.num_classes, datasets.num_classes)]
         )
     chosen = chosen[chosen < len(drawn)]
-    rows = {
-        "new" + " " * (start // columns): as_bytes(drawn[chosen[start : start + columns]])
+    rows = [
+        ("" if start else "new", as_bytes(drawn[chosen[start : start + columns]]))
         for start in range(0, len(chosen), columns)
-    }
+    ]
     places = np.random.default_rng(0).permutation(len(truth.pictures))[:columns]
-    rows["real"] = as_bytes(truth.pictures[places])
+    rows.append(("real", as_bytes(truth.pictures[places])))
     note = "The last row is real." if labels is None else "One class per column; the last row is real, of any class."
     return Figure("new_pictures", "New pictures", strips(rows), note)
 
@@ -178,7 +178,7 @@ def _nearest(drawn: np.ndarray, features: np.ndarray, truth: Real, count: int = 
 
     known = truth.features(truth.train)
     places = cdist(features[:count], known).argmin(axis=1)
-    rows = {"new": as_bytes(drawn[:count]), "nearest": as_bytes(truth.train[places])}
+    rows = [("new", as_bytes(drawn[:count])), ("nearest", as_bytes(truth.train[places]))]
     note = "If they were equal, the model would have learnt its pictures by heart."
     return Figure("nearest", "The nearest training pictures", strips(rows), note)
 

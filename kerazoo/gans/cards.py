@@ -271,7 +271,7 @@ CARDS = (
         min_size=4,
         params=69_245_504,
         trainable_params=46_166_364,
-        flops=256_332_891_136,
+        flops=170_888_643_584,
         params_source="generator 23,079,115, twice for its running mean, and discriminator 23,087,249, by hand from "
         "the authors' list of layers, and 25 numbers that say how far it has grown",
         sample=Sample(inputs=_NOISE, training=Tensor((8, 8, 2), low=-1.0), loss=None),

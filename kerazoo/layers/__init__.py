@@ -16,6 +16,7 @@ from kerazoo.layers.graph import GraphAttention, GraphConvolution
 from kerazoo.layers.grid_positions import ClassToken, GridPositions, resize_positions
 from kerazoo.layers.last_step import LastStep
 from kerazoo.layers.local_response import LocalResponseNormalization
+from kerazoo.layers.masked_conv import MaskedConv2D
 from kerazoo.layers.maxout import Maxout
 from kerazoo.layers.mean_step import MeanStep
 from kerazoo.layers.one_hot import OneHot
@@ -27,6 +28,7 @@ from kerazoo.layers.reflection_padding import ReflectionPadding2D
 from kerazoo.layers.reverse_tokens import ReverseTokens
 from kerazoo.layers.reversible_dense import ReversibleDense
 from kerazoo.layers.sparsity import SparsityPenalty
+from kerazoo.layers.step_embedding import StepEmbedding
 from kerazoo.layers.take_token import TakeToken
 from kerazoo.layers.unpooling import MaxPoolWithSwitches2D, MaxUnpool2D
 from kerazoo.layers.weight_norm import WeightNormConv1D
@@ -50,6 +52,7 @@ __all__ = [
     "KeysAndValues",
     "LastStep",
     "LocalResponseNormalization",
+    "MaskedConv2D",
     "MaxPoolWithSwitches2D",
     "MaxUnpool2D",
     "Maxout",
@@ -65,6 +68,7 @@ __all__ = [
     "ReversibleDense",
     "SinusoidalPositions",
     "SparsityPenalty",
+    "StepEmbedding",
     "TakeToken",
     "WeightNormConv1D",
     "gelu_tanh",

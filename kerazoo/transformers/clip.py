@@ -20,6 +20,7 @@ from kerazoo.catalog import register_model
 from kerazoo.layers.activations import quick_gelu
 from kerazoo.layers.position import PositionEmbedding
 from kerazoo.layers.take_token import TakeToken
+from kerazoo.losses._mean import mean_over_batch
 
 _INITIAL_SCALE = math.log(1 / 0.07)
 _LARGEST_SCALE = math.log(100)
@@ -53,8 +54,12 @@ class CLIP(keras.Model):
 
     def call(self, inputs: dict[str, Any], training: bool = False) -> Any:
         """Returns how well every image fits every text: (images, texts), the cosine times exp(logit_scale)."""
-        images = _unit(self.image_encoder(inputs["images"], training=training))
-        texts = _unit(self.text_encoder(inputs["token_ids"], training=training))
+        images = self.image_encoder(inputs["images"], training=training)
+        return self.scores(images, self.text_encoder(inputs["token_ids"], training=training))
+
+    def scores(self, images: Any, texts: Any) -> Any:
+        """Returns the same for vectors of both encoders."""
+        images, texts = unit(images), unit(texts)
         scale = ops.exp(ops.minimum(self.logit_scale, _LARGEST_SCALE))
         return scale * ops.matmul(images, ops.transpose(texts))
 
@@ -74,8 +79,7 @@ class CLIP(keras.Model):
             ops.logsumexp(scores + together, axis=1) - ops.logsumexp(scores, axis=1)
             for scores in (y_pred, ops.transpose(y_pred))
         ]
-        losses = -(ways[0] + ways[1]) / 2
-        return ops.mean(losses if sample_weight is None else losses * ops.cast(sample_weight, losses.dtype))
+        return mean_over_batch(-(ways[0] + ways[1]) / 2, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         encoders = {"image_encoder": self.image_encoder, "text_encoder": self.text_encoder}
@@ -89,7 +93,8 @@ class CLIP(keras.Model):
         return cls(**config | models)
 
 
-def _unit(x: Any) -> Any:
+def unit(x: Any) -> Any:
+    """Returns vectors of length 1, in float32."""
     return ops.normalize(ops.cast(x, "float32"), axis=-1)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -16,6 +19,7 @@ from applications.generation import features
 from applications.image_generation import ImageGeneration
 from tests.applications.core.conftest import command, save_image
 
+KILLED = Path(__file__).parent / "core" / "killed_training.py"
 QUICK = ("--no-tensorboard", "--batch-size", "64", "--judged", "200")
 
 
@@ -57,11 +61,100 @@ def test_a_run_is_scored_beside_two_halves_of_the_real_pictures(vae_run):
     assert len(sheets(vae_run)) == 3
 
 
+SMALL: dict[str, tuple[str, ...]] = {
+    "dcgan": ("--model-options.filters", "8"),
+    "acgan": (
+        *("--model-options.generator-filters", "[16, 8]"),
+        *("--model-options.discriminator-filters", "[8, 8, 8, 8]"),
+    ),
+    "wgan_gp": ("--model-options.filters", "8", "--model-options.critic-steps", "2"),
+    "progan": (
+        *("--image-size", "8", "--model-options.filters", "32"),
+        *("--model-options.stabilize-images", "40", "--model-options.fade-images", "40"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ["ddpm_small", "pixelcnn"])
+def test_models_that_draw_in_many_steps(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "EPOCHS", 1)
+    words = ("--model-options.filters", "8", "--judged", "20", "--fast-dev-run", "--batch-size", "16")
+    small = {"ddpm_small": ("--model-options.timesteps", "20"), "pixelcnn": ("--model-options.head-filters", "8")}
+    run = train(tmp_path, "--model", name, *words, *small[name])
+    assert "class_consistency" in metrics_of(run)["test"]
+    assert "A walk through the noise" not in (run / "report.html").read_text(encoding="utf-8")
+    guided = ("--guidance", "2") if name == "ddpm_small" else ()
+    answer = generate(run, tmp_path / "out", "--count", "3", "--label", "7", *guided)
+    assert answer.status == 0, answer.err
+    assert read_sheet(tmp_path / "out" / "sheet.png").shape == (3, 8, 8, 1)
+    answer = command("export", run, "--format", "saved_model", "-o", tmp_path / "network")
+    assert answer.status == 0, answer.err
+    assert "one step" in json.loads((tmp_path / "network.json").read_text())["signature"]["output"]
+
+
+@pytest.mark.parametrize("name", ["acgan", "wgan_gp", "progan"])  # dcgan below; the others differ in the builder alone
+def test_networks_that_train_against_each_other(name, tmp_path, monkeypatch):
+    """A run from training to files, without a judge that is worth its name."""
+    monkeypatch.setattr(features, "EPOCHS", 1)
+    words = ("--fast-dev-run", "--batch-size", "16", "--model", name, *SMALL[name])
+    run = train(tmp_path, *words)
+    history = (run / "history.csv").read_text().splitlines()
+    assert "discriminator_loss" in history[0]
+    assert "generator_loss" in history[0]
+    assert len(sheets(run)) == 1
+    told = "class_consistency" in metrics_of(run)["test"]
+    assert told == (name == "acgan")
+    answer = generate(run, tmp_path / "out", "--count", "3", *(("--label", "7") if told else ()))
+    assert answer.status == 0, answer.err
+    assert read_sheet(tmp_path / "out" / "sheet.png").shape == (3, 8, 8, 1)
+
+
+def test_a_killed_game_goes_on_exactly(tmp_path):
+    """Both networks, both optimisers, the noise and the samples are those of a training without a break."""
+
+    def work(step: int, *words: object) -> int:
+        process = subprocess.run(
+            [sys.executable, str(KILLED), str(step), *map(str, words)],
+            capture_output=True, text=True, check=False, timeout=400, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        return process.returncode
+
+    words = (
+        *("train", "image-generation", "--model", "dcgan", *SMALL["dcgan"], "--data", noise(tmp_path / "data", 60)),
+        *("--epochs", "3", "--batch-size", "8", "--judged", "20", "--no-tensorboard"),
+        *("--deterministic", "--checkpoint-every", "2", "--out", tmp_path, "--name"),
+    )
+    assert work(-1, *words, "whole") == 0
+    assert work(8, *words, "killed") == -signal.SIGKILL  # in the second of three epochs of five steps
+    whole, killed = (tmp_path / "image-generation" / name for name in ("whole", "killed"))
+    assert list(sheets(killed)) == [1]
+    assert work(-1, "resume", killed) == 0
+    newest = [sorted((run / "checkpoints").glob("[0-9]*"))[-1] / "variables.npz" for run in (whole, killed)]
+    with np.load(newest[0]) as one, np.load(newest[1]) as other:
+        assert one.files == other.files
+        for words in ("picture_conv_kernel_momentum", "down1_conv_kernel_momentum", "seed_generator_state"):
+            assert any(words in name for name in one.files), words
+        for name in one.files:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+    assert len(sheets(whole)) == 3
+    for epoch, path in sheets(whole).items():
+        assert path.read_bytes() == sheets(killed)[epoch].read_bytes(), epoch
+    assert (whole / "history.csv").read_bytes() == (killed / "history.csv").read_bytes()
+
+
 def test_a_model_that_is_told_classes_draws_them(told_run):
     test = metrics_of(told_run)["test"]
     assert test["class_consistency"] > 0.6
     columns = json.loads((told_run / "report.json").read_text())["tables"][0]["columns"]
     assert columns[-1] == "right where asked for"
+
+
+def noise(folder: Path, count: int) -> Path:
+    """Pictures without classes."""
+    random = np.random.default_rng(0)
+    for number in range(count):
+        save_image(folder / f"{number}.png", random.integers(0, 256, (8, 8, 3), np.uint8))
+    return folder
 
 
 def generate(run: Path, out: Path, *words: object):
@@ -144,10 +237,8 @@ def test_evaluate_gives_the_same_scores(vae_run):
 
 
 def test_own_pictures_without_classes(tmp_path):
-    random = np.random.default_rng(0)
-    for number in range(40):
-        save_image(tmp_path / "data" / f"{number}.png", random.integers(0, 256, (8, 8, 3), np.uint8))
-    run = train(tmp_path, "--model", "vae", "--epochs", "1", "--batch-size", "8", "--data", tmp_path / "data")
+    data = noise(tmp_path / "data", 40)
+    run = train(tmp_path, "--model", "vae", "--epochs", "1", "--batch-size", "8", "--data", data)
     assert "principal components of the pixels" in (run / "report.html").read_text(encoding="utf-8")
     assert set(metrics_of(run)["baseline"]) == {"kernel_distance", "precision", "recall"}
     answer = command("train", "image-generation", "--model", "conditional_vae", "--data", tmp_path / "data")

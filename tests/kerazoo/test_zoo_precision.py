@@ -20,6 +20,7 @@ def test_mixed_precision(name: str, policy: str) -> None:
     assert keras.config.dtype_policy() == before
     assert all(np.dtype(weight.dtype) != np.float16 for weight in model.weights)
     heads = {head for part in zoo.functional_parts(model) for head in zoo.head(part)} | {"predictions"}
+    heads |= {f"{head}_flat" for head in heads}  # behind it nothing but a reshaping
     weighted = [layer for layer in zoo.leaf_layers(model) if layer.weights and layer.name not in heads]
     assert all(layer.compute_dtype == policy.removeprefix("mixed_") for layer in weighted)
     inputs, _ = zoo.batch(name)

@@ -51,6 +51,7 @@ SAME_CODE = {
     **dict.fromkeys(("bert_mini", "bert_small", "bert_medium", "bert_base", "bert_large"), "bert_tiny"),
     **{"gpt2_tiny": "gpt2", "gpt2_medium": "gpt2", "gpt2_large": "gpt2", "gpt2_xl": "gpt2"},
     **{"clip_vit_b_16": "clip_vit_b_32", "clip_vit_l_14": "clip_vit_b_32", "clip_tiny": "clip_vit_b_32"},
+    **{"ddpm_256": "ddpm", "ddpm_small": "ddpm"},
     **{"vit_tiny_16": "vit_base_16", "vit_small_16": "vit_base_16"},
     **{"pix2pix_small": "pix2pix", "cyclegan_small": "cyclegan"},
     **{"srresnet_small": "srresnet", "srgan_small": "srgan"},
@@ -221,10 +222,14 @@ def leaf_layers(model: keras.Model) -> list[keras.layers.Layer]:
 
 
 def functional_parts(model: keras.Model) -> list[keras.Model]:
-    """Returns the model itself, or the functional models inside one that has no graph of its own (a trained pair)."""
+    """Returns the model itself, or the functional models inside one that has no graph of its own (a trained pair).
+
+    A network that is never trained there, the average of another one, is none of them.
+    """
     if getattr(model, "inputs", None):
         return [model]
-    return [part for layer in model.layers if isinstance(layer, keras.Model) for part in functional_parts(layer)]
+    inner = [layer for layer in model.layers if isinstance(layer, keras.Model) and layer.trainable]
+    return [part for layer in inner for part in functional_parts(layer)]
 
 
 def head(model: keras.Model) -> set[str]:
