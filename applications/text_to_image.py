@@ -46,7 +46,7 @@ class PictureRequest:
     prompt: str = option("", "What is to be seen, in words of the training captions.")
     count: int = option(4, "Number of pictures.", minimum=1)
     steps: int = option(50, "Steps of the sampler.", minimum=1)
-    guidance: float = option(2.0, "Above 1 exaggerates what is told.", minimum=0)
+    guidance: float = option(1.0, "Above 1 exaggerates what is told.", minimum=0)
     seed: int = option(0, "Of the noise; the same one draws the same pictures.", minimum=0)
     out: str = option("generated", "Folder for the pictures (also `-o`).")
 
@@ -89,7 +89,7 @@ class TextToImage(Application):
         None, "Size all images are resized to, `32` or `HEIGHT,WIDTH`; none: their common size.", minimum=8
     )
     steps: int = option(30, "Steps of the sampler for samples and scores.", minimum=1)
-    guidance: float = option(2.0, "How much drawing exaggerates what it is told there; 1 does not.", minimum=0)
+    guidance: float = option(1.0, "How much drawing exaggerates what it is told there; 1 does not.", minimum=0)
     scored: int = option(200, "Test captions that are drawn for the scores.", minimum=2)
 
     # Data -----------------------------------------------------------------------------------------------------------

@@ -25,4 +25,4 @@ def mean_over_batch(values: Any, sample_weight: Any = None) -> Any:
     """
     if sample_weight is not None:
         sample_weight = keras.ops.reshape(sample_weight, (-1,))
-    return _Mean()(values, values, sample_weight)
+    return _Mean(name="mean_over_batch")(values, values, sample_weight)

@@ -326,7 +326,8 @@ for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["
     x, _ = zoo.batch("ddpm", count=8)
     loss = [model.fit(x, batch_size=8, verbose=0, shuffle=False).history["loss"][0] for _ in range(3)]
     found.append([*loss, *(float(np.abs(zoo.value(w)).sum()) for w in model.average.weights)])
-print(float(np.abs(np.array(found[0]) / np.array(found[1]).clip(1e-9) - 1).max()))
+one, two = map(np.array, found)
+print(float((np.abs(one - two) / np.maximum(np.abs(one), 1e-3)).max()))
 """
 
 
