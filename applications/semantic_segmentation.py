@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from applications.core.report import Figure, Result
     from applications.datasets.data import Datasets
     from applications.datasets.store import ImageStore
+    from kerazoo.exporters import ImageBytes
 
 
 class Prediction(NamedTuple):
@@ -235,6 +236,17 @@ class SemanticSegmentation(Application):
                 write_atomically(folder / f"{stem}_{suffix}.png", buffer.getvalue())
                 written.append(folder / f"{stem}_{suffix}.png")
         return written
+
+    def scores(self, model: keras.Model, datasets: Datasets) -> tuple[str, dict[str, float]]:
+        assert datasets.masks is not None
+        test, predict = datasets.split["test"], mask_predictor(model)
+        pairs = [(datasets.masks[i][..., 0], predict(datasets.images[i])) for i in test]
+        return "foreground_iou", segmentation_metrics(confusion(*zip(*pairs, strict=True), datasets.num_classes))
+
+    def image_bytes(self, model: keras.Model, datasets: Datasets) -> ImageBytes | None:
+        from applications.datasets.pixels import image_bytes
+
+        return image_bytes(datasets, "mask", size_multiple(model))
 
     def serving(self, datasets: Datasets) -> Serving:
         import numpy as np

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.exporters import preparation, quantization
+from kerazoo.exporters import metadata, preparation, quantization
 from kerazoo.exporters.messages import first_reason
 from kerazoo.exporters.plan import Converted, Plan
 from kerazoo.exporters.saved_model import natural_order
@@ -27,19 +27,23 @@ def convert(model: Any, specs: Any, path: Path, plan: Plan) -> Converted:
     notes, recurrent = [], is_recurrent(model)
     if recurrent and plan.batch is None:
         specs, notes = preparation.with_batch(specs, 1), [FIXED_BATCH]
+    errors: tuple[dict[str, Any], ...] = ()
     try:
         if quantization.is_integer(plan.quantize):
-            return Converted(
-                notes, _integers(preparation.unrolled_clone(model) if recurrent else model, specs, path, plan)
-            )
-        settings = quantization.options(plan.quantize)
-        model.export(str(path), format="litert", input_signature=[specs], verbose=False, **settings)
+            if recurrent:
+                specs, more = preparation.with_lengths(specs, plan.calibration)
+                model, notes = preparation.unrolled_clone(model, specs), notes + more
+            errors = _integers(model, specs, path, plan)
+        else:
+            settings = quantization.options(plan.quantize)
+            model.export(str(path), format="litert", input_signature=[specs], verbose=False, **settings)
     except Exception as error:
         if any(None in spec.shape[1:] for spec in keras.tree.flatten(specs)):
             # E.g. after nearest up-sampling of a free size the converter no longer knows the channels.
             raise ValueError(f"{first_reason(error)} A model built with a fixed input size may convert.") from error
         raise
-    return Converted(notes)
+    metadata.add_to_litert(path, plan.metadata)
+    return Converted(notes, errors)
 
 
 def _integers(model: Any, specs: Any, path: Path, plan: Plan) -> tuple[dict[str, Any], ...]:

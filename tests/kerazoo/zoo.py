@@ -133,14 +133,14 @@ def value(weight: keras.Variable) -> np.ndarray:
     return keras.ops.convert_to_numpy(weight)
 
 
-def perturb(model: keras.Model, seed: int = 1) -> None:
+def perturb(model: keras.Model, seed: int = 1, spread: float = 0.02) -> None:
     """Moves every weight, so that a zero or a one that was put back is seen. Variances stay positive."""
     random = np.random.default_rng(seed)
     for weight in model.weights:
         before = value(weight)
         if np.issubdtype(before.dtype, np.floating):
             moved = before * random.uniform(0.9, 1.1, before.shape)
-            weight.assign(moved if "variance" in weight.path else moved + random.normal(0, 0.02, before.shape))
+            weight.assign(moved if "variance" in weight.path else moved + random.normal(0, spread, before.shape))
 
 
 def settle(model: keras.Model, inputs: Any) -> None:
