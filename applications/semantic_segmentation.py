@@ -240,8 +240,8 @@ class SemanticSegmentation(Application):
     def scores(self, model: keras.Model, datasets: Datasets) -> tuple[str, dict[str, float]]:
         assert datasets.masks is not None
         test, predict = datasets.split["test"], mask_predictor(model)
-        pairs = [(datasets.masks[i][..., 0], predict(datasets.images[i])) for i in test]
-        return "foreground_iou", segmentation_metrics(confusion(*zip(*pairs, strict=True), datasets.num_classes))
+        truths, predictions = [datasets.masks[i][..., 0] for i in test], [predict(datasets.images[i]) for i in test]
+        return "foreground_iou", segmentation_metrics(confusion(truths, predictions, datasets.num_classes))
 
     def image_bytes(self, model: keras.Model, datasets: Datasets) -> ImageBytes | None:
         from applications.datasets.pixels import image_bytes

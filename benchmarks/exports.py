@@ -51,9 +51,13 @@ def measure(name: str, wanted: list[str], folder: Path) -> None:
 
     from kerazoo.exporters import preparation, suffix
 
-    parts = {part.name: part for part in zoo.functional_parts(zoo.built(name))}
+    whole, all_samples = zoo.fresh(name), zoo.batch(name, count=64)[0]
+    zoo.perturb(whole)
+    zoo.settle(whole, all_samples)  # statistics of few samples would make networks that magnify any noise
+    zoo.speak_up(whole, all_samples)
+    parts = {part.name: part for part in zoo.functional_parts(whole)}
     for part, model in parts.items():
-        samples = zoo.batch(name, count=64)[0] if len(parts) == 1 else part_samples(model)
+        samples = all_samples if len(parts) == 1 else part_samples(model)
         few = keras.tree.map_structure(lambda array: array[:8], samples)
         names = preparation.input_names(preparation.input_specs(model, few))
         where = folder if len(parts) == 1 else folder / part

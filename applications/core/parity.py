@@ -64,7 +64,7 @@ class Examination:
                 f"is {after[name]:.4f}, the model's {before[name]:.4f}; {limit:.2g} is the largest difference allowed."
             )
         measured = measure(draft, report.format, self.inputs)
-        figures = {"metric": name, "metric_before": before[name], "metric_after": after[name]}
+        figures: dict[str, Any] = {"metric": name, "metric_before": before[name], "metric_after": after[name]}
         return dataclasses.replace(report, times=measured.times, peak_memory=measured.peak_memory, **figures)
 
     def _limit(self, before: float, quantize: str) -> float:

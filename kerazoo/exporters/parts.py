@@ -83,7 +83,7 @@ def export_parts(
         draft.mkdir()
         for name, part in parts.models.items():
             batch = 1 if name == "step" and format == "litert" else None
-            options = {"samples": parts.samples.get(name), "metadata": metadata, "batch": batch}
+            options: dict[str, Any] = {"samples": parts.samples.get(name), "metadata": metadata, "batch": batch}
             reports[name] = export(part, draft / f"{name}{suffix(format)}", format, **options)
         files = {name: f"{name}{suffix(format)}" for name in parts.models}
         facts = json.dumps({"format": format, **parts.facts}, indent=1)

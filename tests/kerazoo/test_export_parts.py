@@ -69,7 +69,7 @@ def _language_model(name: str) -> keras.Model:
         model = kerazoo.lstm((None,), 17, mode="many_to_many", vocab_size=17, units=12, num_layers=2)
     else:
         model = zoo.fresh(name, max_length=20)
-    zoo.perturb(model, spread=0.3)
+    zoo.perturb(model, spread=1.0)
     return model
 
 
