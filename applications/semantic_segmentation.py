@@ -251,11 +251,16 @@ class SemanticSegmentation(Application):
     def serving(self, datasets: Datasets) -> Serving:
         import numpy as np
 
-        size = self.crop_size
-        samples = [
-            np.pad(image, [(0, max(0, size - n)) for n in image.shape[:2]] + [(0, 0)], mode="symmetric")[:size, :size]
-            for image in (datasets.images[i] for i in datasets.split["train"][:16])
-        ]
+        size, train, random = self.crop_size, datasets.split["train"], np.random.default_rng(0)
+        samples = []
+        for index in train[
+            np.arange(64) % len(train)
+        ]:  # as many as 8-bit arithmetic needs, of few images several crops
+            image = datasets.images[index]
+            missing = [(0, max(0, size - n)) for n in image.shape[:2]]
+            image = np.pad(image, [*missing, (0, 0)], mode="symmetric")
+            top, left = (random.integers(n - size, endpoint=True) for n in image.shape[:2])
+            samples.append(image[top : top + size, left : left + size])
         low, high = datasets.value_range
         return Serving(
             samples=np.stack(samples).astype(np.float32),

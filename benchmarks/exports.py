@@ -36,6 +36,9 @@ CELLS = {
     "onnx": ("onnx", "none"),
 }
 TIMEOUT = 1800  # seconds per model
+# What no converter can mend, said beside the reason it gives.
+UNPOOLING = "Equal, of pooling that remembers where the largest value was: rounded values tie, unpooling moves them."
+INHERENT = {"deconvnet": UNPOOLING, "segnet": UNPOOLING}
 Cells = dict[str, dict[str, Any]]
 
 
@@ -69,6 +72,8 @@ def measure(name: str, wanted: list[str], folder: Path) -> None:
                 continue
             print(json.dumps({"cell": cell}), flush=True)
             found = measure_cell(model, where / f"{word}{suffix(format)}", format, quantize, samples, few)
+            if not found["works"] and name in INHERENT:
+                found["reason"] += f" {INHERENT[name]}"
             print(json.dumps({"cell": cell, "found": found}), flush=True)
 
 

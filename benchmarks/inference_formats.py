@@ -21,8 +21,8 @@ import numpy as np
 
 RESULTS = Path(__file__).parent / "results" / "inference_formats.json"
 MODELS: dict[str, dict[str, Any]] = {
-    "mobilenet": {"input_shape": (224, 224, 3), "num_classes": 1000},
     "resnet20": {"input_shape": (32, 32, 3), "num_classes": 10},
+    "mobilenet": {"input_shape": (224, 224, 3), "num_classes": 1000},
 }
 CALLS = 20
 
@@ -92,12 +92,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
+    content = {"packages": environment()["packages"], "cores": len(os.sched_getaffinity(0)), "rounds": options.rounds}
     results = {}
     for name in MODELS:
         results[name] = measure(name, options.rounds)
         print(name, results[name], flush=True)
-    content = {"packages": environment()["packages"], "cores": len(os.sched_getaffinity(0)), "rounds": options.rounds}
-    write_atomically(RESULTS, json.dumps({**content, "models": results}, indent=1) + "\n")
+        write_atomically(RESULTS, json.dumps({**content, "models": results}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

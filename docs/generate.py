@@ -462,6 +462,7 @@ def exports_page() -> str:
         head,
         table(["model", *FORMATS.values()], rows),
         section("What does not work", table(["model", "format", "reason"], broken)) if broken else "",
+        trained_section(),
         inference_section(),
     )
 
@@ -478,6 +479,22 @@ def export_cell(word: str, cell: dict[str, Any] | None, times: dict[str, float] 
         return "-"
     far = f"{cell['sqnr_db']:.0f} dB" if word in ("litert_dynamic", "litert_int8") else f"{cell['relative_diff']:.0e}"
     return f"{far}, {cell['bytes'] / 1e3:,.0f} kB" + (f", {times['one']:.2g} ms" if times else "")
+
+
+def trained_section() -> str:
+    """Returns what `python -m benchmarks.trained_formats` found; nothing where it has not been run."""
+    file = ROOT / "benchmarks" / "results" / "trained_formats.json"
+    rows = []
+    for task, found in (json.loads(file.read_text(encoding="utf-8"))["tasks"] if file.exists() else {}).items():
+        for word, row in found["formats"].items():
+            if "reason" in row:
+                rows.append([task, word, "-", row["reason"], ""])
+                continue
+            size = f"{row['bytes'] / 1e3:,.0f} kB" if "bytes" in row else ""
+            same = f"{row['agreement']:.2%}" if row.get("agreement") is not None else ""
+            rows.append([task, word, f"{found['metric']} {row['metric']:.4f}", same, size])
+    head = ["task", "format", "metric of the test split", "equal decisions", "size"]
+    return section("Trained models: the presets of `kerazoo quickstart`", table(head, rows)) if rows else ""
 
 
 def inference_section() -> str:

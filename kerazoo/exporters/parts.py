@@ -125,12 +125,13 @@ def inference_parts(
     from kerazoo.layers.attentive_rnn import AttentiveRNN
 
     names = {layer.name for layer in getattr(model, "layers", ())}
-    generators = [name for name in GENERATORS if isinstance(getattr(model, name, None), keras.Model)]
+    models = {name: getattr(model, name) for name in GENERATORS if isinstance(getattr(model, name, None), keras.Model)}
+    if callable(getattr(model, "sampler", None)):  # which of several generators draws, such as the averaged one
+        models = {"generator": model.sampler()}
     if "code" in names:
         return _autoencoder(model)
-    if generators:
-        models = {name: getattr(model, name) for name in generators}
-        return Parts(models, "run_chain.py", {"chain": [f"{{{generators[0]}}}"], "parts": list(models)})
+    if models:
+        return Parts(models, "run_chain.py", {"chain": [f"{{{next(iter(models))}}}"], "parts": list(models)})
     if hasattr(model, "image_encoder") and hasattr(model, "text_encoder"):
         return _clip(model)
     inputs = [tensor.name for tensor in getattr(model, "inputs", None) or ()]
