@@ -18,6 +18,7 @@ ORDER = (
     "predict",
     "generate",
     "export",
+    "benchmark",
     "report",
     "tune",
     "models",

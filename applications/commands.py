@@ -310,13 +310,19 @@ def export(arguments: list[str]) -> int:
         "--quantize", default="none", help="litert: none, float16, dynamic (8-bit weights), int8 or int8-float-io"
     )
     parser.add_argument("--batch", default="dynamic", help="samples the file takes at once; dynamic: any number")
+    parser.add_argument(
+        "--signature", default="auto", help="saved_model: array, image-bytes (takes image files, too) or auto"
+    )
+    parser.add_argument(
+        "--parts", action="store_true", help="write each part of a model of several, and an example that runs the whole"
+    )
     parser.add_argument("--calibrate", metavar="FILE", help="int8: .npy or .npz of samples; default: those of the run")
     parser.add_argument("--keep-float", metavar="LAYER", action="append", default=[], help="int8: spare this layer")
     parser.add_argument("--list-errors", action="store_true", help="int8: say which operations are the worst")
     parser.add_argument("-o", "--out", help="path of the export; default RUN/exports/FORMAT")
     parser.add_argument("--overwrite", action="store_true", help="replace an export that is there already")
     options = parser.parse_args(arguments)
-    from applications.core.exporting import ExportOptions
+    from applications.core.exporting import ExportOptions, export_parts
     from applications.core.exporting import export as export_any
 
     if options.batch != "dynamic" and not (options.batch.isdigit() and int(options.batch)):
@@ -330,16 +336,48 @@ def export(arguments: list[str]) -> int:
         calibrate=options.calibrate,
         out=options.out,
         overwrite=options.overwrite,
+        signature=options.signature,
+        parts=options.parts,
     )
+    if options.parts:
+        folder, reports = export_parts(options.run, wanted)
+        for name, part in reports.items():
+            print(f"{folder / name}: {part.bytes / 1e6:.2f} MB, largest difference {part.max_abs_diff:.2e}")
+        return 0
     path, report = export_any(options.run, wanted)
     decisions = "" if report.agreement is None else f", same decision for {report.agreement:.1%} of the samples"
     print(f"{path}: {report.bytes / 1e6:.2f} MB, largest difference {report.max_abs_diff:.2e}{decisions}")
-    print(f"one sample: {report.latency_ms:.3g} ms (95 % below {report.latency_p95_ms:.3g} ms), on {report.samples}")
+    if report.metric:
+        print(f"{report.metric} on the test split: {report.metric_after:.4f}, of the model {report.metric_before:.4f}")
+    times = report.times
+    print(f"one sample: {times.one:.3g} ms (95 % below {times.one_p95:.3g} ms), on {report.samples}")
+    memory = "" if report.peak_memory is None else f"; {report.peak_memory / 1e6:.0f} MB in a process of its own"
+    print(f"32 samples: {times.many:.3g} ms (95 % below {times.many_p95:.3g} ms){memory}")
     for row in report.errors[:10]:
         print(f"  {row['error']:6.2f} steps of 8 bits: {row['operation']} {', '.join(row['layers'])}")
     for note in report.notes:
         print(f"note: {note}")
     return 0
+
+
+def benchmark(arguments: list[str]) -> int:
+    """Compare a run in several formats: `kerazoo benchmark RUN --formats all`."""
+    parser = parser_of(
+        "benchmark",
+        "Exports the model of a run in several formats and measures each: the task's metric on the test split, times, "
+        "size and memory. The files are not kept, the figures are (exports/benchmark.json).",
+    )
+    parser.add_argument("run", help="run directory")
+    parser.add_argument(
+        "--formats",
+        default="all",
+        help="all, or some with commas: saved_model, litert, litert-float16, litert-dynamic, litert-int8, onnx",
+    )
+    options = parser.parse_args(arguments)
+    from applications.core.benchmarking import benchmark_run, chosen
+
+    found = benchmark_run(options.run, chosen(options.formats))
+    return 1 if any("reason" in row for row in found["formats"].values()) else 0
 
 
 def report(arguments: list[str]) -> int:

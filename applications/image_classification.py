@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from applications.core.pipeline import Samples
     from applications.core.report import Figure, Result, Table
     from applications.datasets.data import Datasets
+    from kerazoo.exporters import ImageBytes
 
 
 class Prediction(NamedTuple):
@@ -205,6 +206,19 @@ class ImageClassification(Application):
         writer.writerows([p.file, p.label, f"{p.probabilities.max():.6f}"] for p in predictions)
         write_atomically(folder / "predictions.csv", text.getvalue())
         return [folder / "predictions.csv"]
+
+    def scores(self, model: keras.Model, datasets: Datasets) -> tuple[str, dict[str, float]]:
+        from applications.core.inference import predict_array
+
+        assert datasets.labels is not None
+        test = datasets.split["test"]
+        probabilities = predict_array(model, datasets.images.as_array(test))
+        return "accuracy", classification_metrics(datasets.labels[test], probabilities, datasets.class_names)[0]
+
+    def image_bytes(self, model: keras.Model, datasets: Datasets) -> ImageBytes | None:
+        from applications.datasets.pixels import image_bytes
+
+        return image_bytes(datasets, "class")
 
     def serving(self, datasets: Datasets) -> Serving:
         import numpy as np

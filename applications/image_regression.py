@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from applications.core.regression import TargetScale
     from applications.core.report import Result
     from applications.datasets.data import Datasets
+    from kerazoo.exporters import ImageBytes
 
 
 class Prediction(NamedTuple):
@@ -221,6 +222,11 @@ class ImageRegression(Application):
         writer.writerows([p.file, *(f"{value:.7g}" for value in p.values)] for p in predictions)
         write_atomically(folder / "predictions.csv", text.getvalue())
         return [folder / "predictions.csv"]
+
+    def image_bytes(self, model: keras.Model, datasets: Datasets) -> ImageBytes | None:
+        from applications.datasets.pixels import image_bytes
+
+        return image_bytes(datasets, "values")
 
     def serving(self, datasets: Datasets) -> Serving:
         import numpy as np

@@ -239,6 +239,13 @@ class LanguageModelling(Application):
         made = masked_report if self.family == "masked" else stream_report
         return made.report(self, model, datasets, tokenizer_of(datasets))
 
+    def scores(self, model: keras.Model, datasets: StreamData) -> tuple[str, dict[str, float]]:  # type: ignore[override]
+        from applications.text import stream_report
+
+        if self.family == "masked":
+            return super().scores(model, datasets)  # type: ignore[arg-type]
+        return self.measure, stream_report.scores(model, datasets, tokenizer_of(datasets))
+
     def baseline(self, datasets: StreamData) -> tuple[str, dict[str, float]]:  # type: ignore[override]
         """Counts of the characters behind the last few, or of those between two neighbours for a BERT."""
         from applications.text import masked_report, stream_report

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from applications.core.report import Figure, Result
     from applications.datasets.data import Datasets
     from applications.datasets.store import ImageStore
+    from kerazoo.exporters import ImageBytes
 
 
 class Prediction(NamedTuple):
@@ -236,14 +237,30 @@ class SemanticSegmentation(Application):
                 written.append(folder / f"{stem}_{suffix}.png")
         return written
 
+    def scores(self, model: keras.Model, datasets: Datasets) -> tuple[str, dict[str, float]]:
+        assert datasets.masks is not None
+        test, predict = datasets.split["test"], mask_predictor(model)
+        truths, predictions = [datasets.masks[i][..., 0] for i in test], [predict(datasets.images[i]) for i in test]
+        return "foreground_iou", segmentation_metrics(confusion(truths, predictions, datasets.num_classes))
+
+    def image_bytes(self, model: keras.Model, datasets: Datasets) -> ImageBytes | None:
+        from applications.datasets.pixels import image_bytes
+
+        return image_bytes(datasets, "mask", size_multiple(model))
+
     def serving(self, datasets: Datasets) -> Serving:
         import numpy as np
 
-        size = self.crop_size
-        samples = [
-            np.pad(image, [(0, max(0, size - n)) for n in image.shape[:2]] + [(0, 0)], mode="symmetric")[:size, :size]
-            for image in (datasets.images[i] for i in datasets.split["train"][:16])
-        ]
+        size, train, random = self.crop_size, datasets.split["train"], np.random.default_rng(0)
+        samples = []
+        for index in train[
+            np.arange(64) % len(train)
+        ]:  # as many as 8-bit arithmetic needs, of few images several crops
+            image = datasets.images[index]
+            missing = [(0, max(0, size - n)) for n in image.shape[:2]]
+            image = np.pad(image, [*missing, (0, 0)], mode="symmetric")
+            top, left = (random.integers(n - size, endpoint=True) for n in image.shape[:2])
+            samples.append(image[top : top + size, left : left + size])
         low, high = datasets.value_range
         return Serving(
             samples=np.stack(samples).astype(np.float32),

@@ -209,6 +209,19 @@ class SequenceToSequence(Application):
         answers = self.written(model, datasets, datasets.part("test")[0])
         return pair_report.result(model, datasets, answers, tokenizers_of(datasets))
 
+    def scores(self, model: keras.Model, datasets: PairData) -> tuple[str, dict[str, float]]:  # type: ignore[override]
+        """The share of right tokens behind the true ones before them: what the exported graph computes at once."""
+        import numpy as np
+
+        (sources, targets), (source, target) = datasets.part("test"), tokenizers_of(datasets)
+        ids, answers = source.batch(sources)[0], target.batch(targets)[0]
+        right = []
+        for rows in np.array_split(np.arange(len(ids)), -(-len(ids) // 64)):
+            outputs = model({"source_ids": ids[rows], "target_ids": answers[rows, :-1]}, training=False)
+            wanted = answers[rows, 1:]
+            right.append((np.asarray(outputs).argmax(-1) == wanted)[wanted != 0])
+        return "token_accuracy", {"token_accuracy": float(np.concatenate(right).mean())}
+
     def baseline(self, datasets: PairData) -> tuple[str, dict[str, float]]:  # type: ignore[override]
         """For dates the formats of `datetime.strptime`, else the target of the most similar training source."""
         from applications.text import pair_report
@@ -248,6 +261,10 @@ class SequenceToSequence(Application):
             written.append(folder / f"{name}_predictions.tsv")
             write_atomically(written[-1], text)
         return written
+
+    def parts_options(self, datasets: PairData) -> dict[str, Any]:  # type: ignore[override]
+        _, target = tokenizers_of(datasets)
+        return {"start_id": target.start, "end_id": target.end}
 
     def serving(self, datasets: PairData) -> Serving:  # type: ignore[override]
         (sources, targets), (source, target) = datasets.part("train"), tokenizers_of(datasets)

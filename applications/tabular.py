@@ -285,6 +285,18 @@ class Tabular(Application):
         result.notes += unseen_by(model, datasets.columns)
         return result
 
+    def scores(self, model: keras.Model, datasets: TableData) -> tuple[str, dict[str, float]]:  # type: ignore[override]
+        from applications import tabular_report
+        from applications.core.inference import predict_array
+
+        rows = datasets.split["test"]
+        outputs = predict_array(model, encoding_of(datasets).apply(datasets.columns)[rows])
+        if datasets.labels is None:
+            result = tabular_report.regression(datasets, rows, outputs)
+        else:
+            result = tabular_report.classification(datasets, rows, self.head(datasets.num_classes), outputs)
+        return result.headline, result.metrics
+
     def baseline(self, datasets: TableData) -> tuple[str, dict[str, float]]:  # type: ignore[override]
         """Logistic or ridge regression on the same numbers."""
         from applications import tabular_report

@@ -1,10 +1,15 @@
 """Every model of the catalogue in every format: does the file load in its runtime and agree with the model?
 
-usage: python -m benchmarks.exports [MODEL ...] [--again]
+usage: python -m benchmarks.exports [MODEL ...] [--again | --broken] [--files FOLDER] [--memory GB]
+       python -m benchmarks.exports --latency --files FOLDER
 
 Each model is exported in a process of its own, with the small configuration of its card, perturbed random weights and
-random samples. The results go to `benchmarks/results/exports.json` after each model, and those that are there are
-not measured again (`--again` does it anyway). The documentation shows them as a table.
+random samples; one that crashes, takes too long or too much memory loses only the cell at hand. The results go to
+`benchmarks/results/exports.json` after each model, and what is there is not measured again (`--again` does it anyway,
+`--broken` those cells that do not work). The documentation shows them as a table.
+
+`--files` keeps the exported files. `--latency` takes the times of files kept, on a machine that does nothing else, in a
+minute per format: `benchmarks/results/exports_latency.json`.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "exports.json"
+LATENCIES = Path(__file__).parent / "results" / "exports_latency.json"
 CELLS = {
     "saved_model": ("saved_model", "none"),
     "litert": ("litert", "none"),
@@ -30,43 +36,71 @@ CELLS = {
     "onnx": ("onnx", "none"),
 }
 TIMEOUT = 1800  # seconds per model
+# What no converter can mend, said beside the reason it gives.
+UNPOOLING = "Equal, of pooling that remembers where the largest value was: rounded values tie, unpooling moves them."
+INHERENT = {"deconvnet": UNPOOLING, "segnet": UNPOOLING}
+Cells = dict[str, dict[str, Any]]
 
 
-def measure(name: str) -> dict[str, Any]:
-    """Exports one model in all formats, in this process."""
+# --- one model, in a process of its own -----------------------------------------------------------
+
+
+def measure(name: str, wanted: list[str], folder: Path) -> None:
+    """Exports one model in some formats, in this process; prints one line of JSON before and after each cell."""
     sys.path.insert(0, str(ROOT / "tests" / "kerazoo"))
     import keras
+    import numpy as np
     import zoo
 
-    import kerazoo
-    from kerazoo.exporters import suffix
+    from kerazoo.exporters import preparation, suffix
 
-    cells: dict[str, Any] = {}
-    parts = {part.name: part for part in zoo.functional_parts(zoo.built(name))}
-    for cell, (format, quantize) in CELLS.items():
-        for part, model in parts.items():
-            samples = zoo.batch(name, count=64)[0] if len(parts) == 1 else part_samples(model)
-            few = keras.tree.map_structure(lambda array: array[:8], samples)
-            with tempfile.TemporaryDirectory() as folder:
-                path, start = Path(folder) / f"model{suffix(format)}", time.perf_counter()
-                calibration = samples if quantize == "int8" else None
-                try:
-                    report = kerazoo.export(
-                        model, path, format, quantize=quantize, calibration=calibration, samples=few
-                    )
-                    found: dict[str, Any] = {
-                        "works": True,
-                        "relative_diff": float(f"{report.relative_diff:.3g}"),
-                        "sqnr_db": round(report.sqnr_db, 1),
-                        "bytes": report.bytes,
-                        "latency_ms": float(f"{report.latency_ms:.3g}"),
-                        "notes": list(report.notes),
-                    }
-                except Exception as error:
-                    found = {"works": False, "reason": f"{type(error).__name__}: {error}"[:400]}
-                found["seconds"] = round(time.perf_counter() - start, 1)
-            cells[cell if len(parts) == 1 else f"{cell}/{part}"] = found
-    return cells
+    whole, all_samples = zoo.fresh(name), zoo.batch(name, count=64)[0]
+    zoo.perturb(whole)
+    zoo.settle(whole, all_samples)  # statistics of few samples would make networks that magnify any noise
+    zoo.speak_up(whole, all_samples)
+    parts = {part.name: part for part in zoo.functional_parts(whole)}
+    for part, model in parts.items():
+        samples = all_samples if len(parts) == 1 else part_samples(model)
+        few = keras.tree.map_structure(lambda array: array[:8], samples)
+        names = preparation.input_names(preparation.input_specs(model, few))
+        where = folder if len(parts) == 1 else folder / part
+        where.mkdir(parents=True, exist_ok=True)
+        np.savez(where / "inputs.npz", **dict(zip(names, keras.tree.flatten(few), strict=True)))
+        for word, (format, quantize) in CELLS.items():
+            cell = word if len(parts) == 1 else f"{word}/{part}"
+            if wanted and cell not in wanted:
+                continue
+            print(json.dumps({"cell": cell}), flush=True)
+            found = measure_cell(model, where / f"{word}{suffix(format)}", format, quantize, samples, few)
+            if not found["works"] and name in INHERENT:
+                found["reason"] += f" {INHERENT[name]}"
+            print(json.dumps({"cell": cell, "found": found}), flush=True)
+
+
+def measure_cell(model: Any, path: Path, format: str, quantize: str, samples: Any, few: Any) -> dict[str, Any]:
+    """Exports one model in one format and says how far the file is from it."""
+    import kerazoo
+
+    start = time.perf_counter()
+    calibration = samples if quantize == "int8" else None
+    options = {"quantize": quantize, "calibration": calibration, "samples": few, "overwrite": True}
+    try:
+        report = kerazoo.export(model, path, format, **options)
+    except Exception as error:
+        return {"works": False, "reason": f"{type(error).__name__}: {error}"[:400], "seconds": since(start)}
+    return {
+        "works": True,
+        "relative_diff": float(f"{report.relative_diff:.3g}"),
+        "sqnr_db": round(report.sqnr_db, 1),
+        "bytes": report.bytes,
+        "notes": list(report.notes),
+        "seconds": since(start),
+    }
+
+
+def since(start: float) -> float:
+    """Returns the seconds since then."""
+    return round(time.perf_counter() - start, 1)
 
 
 def part_samples(model: Any) -> Any:
@@ -80,52 +114,164 @@ def part_samples(model: Any) -> Any:
     return keras.tree.map_structure(lambda array: np.resize(array, (64, *array.shape[1:])), few)
 
 
-def main() -> int:
-    """Measures what is asked for; the exit status tells whether 95 % of the cells work."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*")
-    parser.add_argument("--again", action="store_true")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        print(json.dumps(measure(options.models[0])))
-        return 0
+# --- the whole catalogue --------------------------------------------------------------------------
 
+
+def all_cells(name: str, wanted: list[str], folder: Path, memory: float) -> Cells:
+    """Measures one model in as many processes as it takes: after a crash the next begins behind it."""
+    found: Cells = {}
+    while True:
+        done, at_hand, reason = in_a_child(name, wanted, folder, memory)
+        found |= done
+        if reason is None:
+            return found
+        if at_hand is None:  # the model cannot even be built
+            return found | {cell: {"works": False, "reason": reason} for cell in wanted or CELLS if cell not in found}
+        found[at_hand] = {"works": False, "reason": reason}
+        parts = {cell.partition("/")[2] for cell in found}
+        every = wanted or [f"{word}/{part}".rstrip("/") for part in parts for word in CELLS]
+        wanted = [cell for cell in every if cell not in found]
+        if not wanted:
+            return found
+
+
+def in_a_child(name: str, wanted: list[str], folder: Path, memory: float) -> tuple[Cells, str | None, str | None]:
+    """Returns the cells of one process, the one it died in, and why it died (`None`: it did not)."""
+    command = [sys.executable, "-m", "benchmarks.exports", name, "--child", str(folder), "--cells", ",".join(wanted)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as log:
+        child = subprocess.Popen(command, stdout=out, stderr=log, text=True, env=environment, cwd=ROOT)
+        reason = watched(child, memory)
+        out.seek(0)
+        log.seek(0)
+        lines = [json.loads(line) for line in out if line.startswith('{"cell"')]
+        if reason is None and child.returncode:
+            kind = f"signal {-child.returncode}" if child.returncode < 0 else f"exit status {child.returncode}"
+            reason = (log.read().strip().splitlines() or [f"its process ended with {kind}"])[-1][:400]
+    done = {line["cell"]: line["found"] for line in lines if "found" in line}
+    at_hand = lines[-1]["cell"] if reason and lines and "found" not in lines[-1] else None
+    return done, at_hand, reason
+
+
+def watched(child: subprocess.Popen[str], memory: float) -> str | None:
+    """Waits for a process and ends it where it takes too much; returns why."""
+    import psutil
+
+    start, process = time.monotonic(), psutil.Process(child.pid)
+    while child.poll() is None:
+        time.sleep(0.5)
+        reason = None
+        try:
+            used = sum(part.memory_info().rss for part in (process, *process.children(recursive=True)))
+        except psutil.NoSuchProcess:
+            continue
+        if used > memory * 1e9:
+            reason = f"takes more than {memory:g} GB of memory"
+        elif time.monotonic() - start > TIMEOUT:
+            reason = f"not done within {TIMEOUT} s"
+        if reason:
+            for part in (*process.children(recursive=True), process):
+                part.kill()
+            child.wait()
+            return reason
+    return None
+
+
+def measure_all(models: list[str], options: argparse.Namespace) -> int:
+    """Measures what is asked for; the exit status tells whether 95 % of the cells work."""
     import kerazoo
-    from applications.core.run_directory import environment, write_atomically
 
     everything = kerazoo.list_models()
-    known = json.loads(RESULTS.read_text())["models"] if RESULTS.exists() else {}
-    for number, name in enumerate(options.models or everything, start=1):
-        if name in known and not options.again:
+    known: dict[str, Cells] = json.loads(RESULTS.read_text())["models"] if RESULTS.exists() else {}
+    for number, name in enumerate(models or everything, start=1):
+        broken = [cell for cell, found in known.get(name, {}).items() if not found["works"]]
+        if name in known and not options.again and not (options.broken and broken):
             continue
-        known[name] = _in_a_child(name)
+        wanted = broken if options.broken and not options.again else []
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(options.files or scratch).absolute() / name
+            found = all_cells(name, wanted, folder, options.memory)
+        known[name] = (known.get(name, {}) | found) if wanted else found
         broken = [cell for cell, found in known[name].items() if not found["works"]]
         print(f"{number:3} {name:24} {', '.join(broken) or 'all work'}", flush=True)
-        content = {
-            "packages": environment()["packages"],
-            "cores": len(os.sched_getaffinity(0)),
-            "models": {key: known[key] for key in everything if key in known},
-        }
-        write_atomically(RESULTS, json.dumps(content, indent=1) + "\n")
+        write(RESULTS, {key: known[key] for key in everything if key in known})
     cells = [found["works"] for model in known.values() for found in model.values()]
     print(f"{sum(cells)} of {len(cells)} cells work ({sum(cells) / len(cells):.1%}), {len(known)} models")
     return 0 if sum(cells) >= 0.95 * len(cells) else 1
 
 
-def _in_a_child(name: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.exports", "--child", name]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=TIMEOUT, env=environment, cwd=ROOT
-        )
-    except subprocess.TimeoutExpired:
-        return {cell: {"works": False, "reason": f"not done within {TIMEOUT} s"} for cell in CELLS}
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1][:400]
-        return {cell: {"works": False, "reason": reason} for cell in CELLS}
-    return json.loads(done.stdout.strip().splitlines()[-1])
+def write(path: Path, models: dict[str, Any]) -> None:
+    """Writes results with the machine they were measured on."""
+    from applications.core.run_directory import environment, write_atomically
+
+    content = {
+        "packages": environment()["packages"],
+        "cores": len(os.sched_getaffinity(0)),
+        "models": models,
+    }
+    write_atomically(path, json.dumps(content, indent=1) + "\n")
+
+
+# --- times ----------------------------------------------------------------------------------------
+
+
+def latencies(files: Path) -> int:
+    """Times the files kept, one process per format, so that no runtime disturbs another."""
+    found: dict[str, dict[str, Any]] = {}
+    for word in CELLS:
+        command = [sys.executable, "-m", "benchmarks.exports", "--latency", "--files", str(files), "--child", word]
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment, cwd=ROOT)
+        for line in done.stdout.splitlines():
+            row = json.loads(line)
+            found.setdefault(row["model"], {})[row["cell"]] = row["times"]
+        print(f"{word}: {len(done.stdout.splitlines())} files", flush=True)
+        write(LATENCIES, dict(sorted(found.items())))
+    return 0
+
+
+def time_format(files: Path, word: str) -> None:
+    """Times all files of one format in this process and prints one line of JSON for each."""
+    import importlib
+
+    import numpy as np
+
+    from kerazoo.exporters import parity, suffix
+
+    format = CELLS[word][0]
+    runtime = importlib.import_module(f"kerazoo.exporters.{format}")
+    for path in sorted(files.glob(f"**/{word}{suffix(format)}")):
+        with np.load(path.parent / "inputs.npz") as file:
+            inputs = dict(file)
+        model, _, part = path.parent.relative_to(files).as_posix().partition("/")
+        times = parity.timed(runtime.load(path, list(inputs)), list(inputs.values()))
+        cell = f"{word}/{part}" if part else word
+        print(json.dumps({"model": model, "cell": cell, "times": times.rounded()}), flush=True)
+
+
+def main() -> int:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--again", action="store_true", help="measure again what is there")
+    parser.add_argument("--broken", action="store_true", help="measure again what did not work")
+    parser.add_argument("--files", metavar="FOLDER", help="where the exported files are kept; none: nowhere")
+    parser.add_argument("--memory", type=float, default=12.0, metavar="GB", help="most a model may take; default 12")
+    parser.add_argument("--latency", action="store_true", help="take the times of the files in --files")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--cells", default="", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.latency:
+        if not options.files:
+            parser.error("--latency times the files in --files FOLDER")
+        if options.child:
+            time_format(Path(options.files), options.child)
+            return 0
+        return latencies(Path(options.files).absolute())
+    if options.child:
+        measure(options.models[0], [cell for cell in options.cells.split(",") if cell], Path(options.child))
+        return 0
+    return measure_all(options.models, options)
 
 
 if __name__ == "__main__":

@@ -444,22 +444,23 @@ FORMATS = {
 
 def exports_page() -> str:
     """Returns the page of the measurements that `python -m benchmarks.exports` left in the repository."""
-    file = ROOT / "benchmarks" / "results" / "exports.json"
-    models = json.loads(file.read_text(encoding="utf-8"))["models"] if file.exists() else {}
+    models, times = exports_results("exports.json"), exports_results("exports_latency.json")
     rows, broken, works, total = [], [], 0, 0
     for name, cells in models.items():
         parts = sorted({cell.partition("/")[2] for cell in cells})
         for part in parts:
             label = f"[{name}](models/{name}.md)" + (f" {part}" if part else "")
-            found = {word: cells[f"{word}/{part}" if part else word] for word in FORMATS}
-            rows.append([label, *(export_cell(word, cell) for word, cell in found.items())])
+            keys = {word: f"{word}/{part}" if part else word for word in FORMATS}
+            found = {word: cells[key] for word, key in keys.items() if key in cells}
+            taken = {word: times.get(name, {}).get(key) for word, key in keys.items()}
+            rows.append([label, *(export_cell(word, found.get(word), taken[word]) for word in FORMATS)])
             broken += [[label, FORMATS[word], cell["reason"]] for word, cell in found.items() if not cell["works"]]
             works, total = works + sum(cell["works"] for cell in found.values()), total + len(found)
     head = (
         "Every model of the catalogue, in the small configuration of its card with perturbed random weights, exported, "
         "loaded in the runtime of its format and compared with the model on random samples: the largest difference "
         "relative to the largest output, with 8 bits the signal above the noise in dB, then the size of the file and "
-        "the time of one sample. A dash is a format that does not work, for the reason below. "
+        "the median time of one sample. A dash is a format that does not work, for the reason below. "
         f"{works} of {total} cells work. `python -m benchmarks.exports` repeats the table."
     )
     return page(
@@ -467,15 +468,50 @@ def exports_page() -> str:
         head,
         table(["model", *FORMATS.values()], rows),
         section("What does not work", table(["model", "format", "reason"], broken)) if broken else "",
+        trained_section(),
+        inference_section(),
     )
 
 
-def export_cell(word: str, cell: dict[str, Any]) -> str:
+def exports_results(name: str) -> dict[str, Any]:
+    """Returns the models of one file of results; none where there is no such file."""
+    file = ROOT / "benchmarks" / "results" / name
+    return json.loads(file.read_text(encoding="utf-8"))["models"] if file.exists() else {}
+
+
+def export_cell(word: str, cell: dict[str, Any] | None, times: dict[str, float] | None) -> str:
     """Returns how far a file is from its model, how large and how quick."""
-    if not cell["works"]:
+    if cell is None or not cell["works"]:
         return "-"
     far = f"{cell['sqnr_db']:.0f} dB" if word in ("litert_dynamic", "litert_int8") else f"{cell['relative_diff']:.0e}"
-    return f"{far}, {cell['bytes'] / 1e3:,.0f} kB, {cell['latency_ms']:.2g} ms"
+    return f"{far}, {cell['bytes'] / 1e3:,.0f} kB" + (f", {times['one']:.2g} ms" if times else "")
+
+
+def trained_section() -> str:
+    """Returns what `python -m benchmarks.trained_formats` found; nothing where it has not been run."""
+    file = ROOT / "benchmarks" / "results" / "trained_formats.json"
+    rows = []
+    for task, found in (json.loads(file.read_text(encoding="utf-8"))["tasks"] if file.exists() else {}).items():
+        for word, row in found["formats"].items():
+            if "reason" in row:
+                rows.append([task, word, "-", row["reason"], ""])
+                continue
+            size = f"{row['bytes'] / 1e3:,.0f} kB" if "bytes" in row else ""
+            same = f"{row['agreement']:.2%}" if row.get("agreement") is not None else ""
+            rows.append([task, word, f"{found['metric']} {row['metric']:.4f}", same, size])
+    head = ["task", "format", "metric of the test split", "equal decisions", "size"]
+    return section("Trained models: the presets of `kerazoo quickstart`", table(head, rows)) if rows else ""
+
+
+def inference_section() -> str:
+    """Returns the times of `python -m benchmarks.inference_formats`; nothing where it has not been measured."""
+    rows = [
+        [f"`{name}`", *(f"{found[form]:.3g} ms" for form in ("keras", "float32", "int8")),
+         *(f"{found[ratio][0]:.2f}" for ratio in ("keras_over_float32", "float32_over_int8"))]
+        for name, found in exports_results("inference_formats.json").items()
+    ]  # fmt: skip
+    columns = ["model", "compiled Keras", "LiteRT float32", "LiteRT int8", "Keras / float32", "float32 / int8"]
+    return section("One image at a time", table(columns, rows)) if rows else ""
 
 
 # --- all of it ------------------------------------------------------------------------------------

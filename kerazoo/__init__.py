@@ -30,6 +30,7 @@ _PUBLIC = {
     "load_safetensors": "kerazoo.weights",
     "load_model": "kerazoo.files",
     "export": "kerazoo.exporters",
+    "export_parts": "kerazoo.exporters.parts",
     "generate": "kerazoo.generation",
 }
 _MODULES = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -38,5 +39,11 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
     try:
         return keras.models.load_model(path, safe_mode=True)
     except Exception as error:  # a damaged archive can fail anywhere in Keras, with any class of error
+        unknown = re.search(r"Could not locate (?:class|function) '([^']+)'", str(error))
+        if unknown:
+            raise ValueError(
+                f"the model file {str(path)!r} needs {unknown[1]!r}, which is not of Keras nor of kerazoo: import it "
+                "first, and load and export the model from Python"
+            ) from error
         reason = " ".join(str(error).split())
         raise ValueError(f"the model file {str(path)!r} cannot be loaded: {reason[:300]}") from error

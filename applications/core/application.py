@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from applications.core.run_directory import RunDirectory
     from applications.core.search_space import Space
     from applications.datasets.data import Datasets
+    from kerazoo.exporters import ImageBytes
 
 
 LARGEST_SEED = 2**32 - 1  # what NumPy takes
@@ -199,6 +200,19 @@ class Application:
     def exported(self, model: keras.Model) -> keras.Model:
         """Returns the part of the saved model that is exported."""
         return model
+
+    def scores(self, model: keras.Model, datasets: Datasets) -> tuple[str, dict[str, float]]:
+        """Returns the main metric's name and the metrics on the test split, of what is exported or of a file of it."""
+        result = self.report(model, datasets)
+        return result.headline, result.metrics
+
+    def image_bytes(self, model: keras.Model, datasets: Datasets) -> ImageBytes | None:
+        """Returns how a SavedModel takes image files, or None where it takes none."""
+        return None
+
+    def parts_options(self, datasets: Datasets) -> dict[str, Any]:
+        """Returns further arguments of `kerazoo.export_parts`, such as the token every target begins with."""
+        return {}
 
     def find_inputs(self, inputs: Iterable[str]) -> list[Path]:
         """Returns the files to predict that files and folders stand for."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from applications.datasets.data import Datasets
+    from kerazoo.exporters import ImageBytes
 
 _LUMINANCE = (0.299, 0.587, 0.114)
 
@@ -83,6 +86,24 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         for c in range(image.shape[-1])
     ]
     return _round_to(np.stack(planes, axis=-1), image.dtype)
+
+
+def image_bytes(
+    datasets: Datasets, answer: Literal["class", "mask", "values"], size_multiple: int = 1
+) -> ImageBytes | None:
+    """Returns how a SavedModel takes image files as the data were read; None for pixels no such file can hold.
+
+    Args:
+        datasets: The data of the run.
+        answer: What the model's outputs are.
+        size_multiple: Multiple of pixels a model of open size works on.
+    """
+    from kerazoo.exporters import ImageBytes
+
+    low, high = datasets.value_range
+    if low < 0 or datasets.channels not in (1, 3):
+        return None
+    return ImageBytes(datasets.channels, high, answer, tuple(datasets.class_names or ()), size_multiple)
 
 
 def _round_to(values: np.ndarray, dtype) -> np.ndarray:

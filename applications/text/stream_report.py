@@ -26,8 +26,7 @@ CONTEXT = 20_000  # characters in front of the test text that are handed over as
 def report(app: LanguageModelling, model: keras.Model, datasets: StreamData, tokenizer: TextTokenizer) -> Result:
     """Returns the results on the end of the text."""
     text, (start, stop) = datasets.text, datasets.span("test")
-    before = max(0, start - CONTEXT)
-    bits, places, unknown = _bits(model, tokenizer, text[before:start], text[start:stop])
+    bits, places, unknown = _test_bits(model, datasets, tokenizer)
     metrics = _metrics(bits, stop - start)
     notes = [
         "Every token is foreseen from at least half a window of the text in front of it; windows overlap by half.",
@@ -52,6 +51,19 @@ def report(app: LanguageModelling, model: keras.Model, datasets: StreamData, tok
         figures=[along_figure(bits, places, stop - start)],
         notes=notes,
     )
+
+
+def scores(model: keras.Model, datasets: StreamData, tokenizer: TextTokenizer) -> dict[str, float]:
+    """Returns the metrics on the end of the text, as the report gives them."""
+    start, stop = datasets.span("test")
+    return _metrics(_test_bits(model, datasets, tokenizer)[0], stop - start)
+
+
+def _test_bits(
+    model: keras.Model, datasets: StreamData, tokenizer: TextTokenizer
+) -> tuple[np.ndarray, np.ndarray, int]:
+    text, (start, stop) = datasets.text, datasets.span("test")
+    return _bits(model, tokenizer, text[max(0, start - CONTEXT) : start], text[start:stop])
 
 
 def _bits(model: keras.Model, tokenizer: TextTokenizer, before: str, text: str) -> tuple[np.ndarray, np.ndarray, int]:

@@ -10,23 +10,34 @@ import difflib
 import importlib
 import importlib.util
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from kerazoo.exporters.files import SUFFIXES, checked_target, move, workspace
 from kerazoo.exporters.messages import first_reason, quiet
-from kerazoo.exporters.parity import ExportReport
-from kerazoo.exporters.plan import Plan
+from kerazoo.exporters.metadata import read_metadata
+from kerazoo.exporters.parity import ExportReport, Runner, Times
+from kerazoo.exporters.plan import ImageBytes, Plan
 from kerazoo.exporters.quantization import CRITERIA, QUANTIZATIONS, Criterion
 
-__all__ = ["FORMATS", "QUANTIZATIONS", "Criterion", "ExportReport", "check_export", "export", "suffix"]
+__all__ = [
+    "FORMATS",
+    "QUANTIZATIONS",
+    "SUFFIXES",
+    "Criterion",
+    "ExportReport",
+    "ImageBytes",
+    "Times",
+    "check_export",
+    "export",
+    "read_metadata",
+    "suffix",
+]
 
 FORMATS = ("saved_model", "litert", "onnx")
-SUFFIXES = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}
 
 
 def export(
@@ -42,6 +53,9 @@ def export(
     samples: Any = None,
     tolerance: float | None = None,
     input_range: tuple[float, float] | None = None,
+    image: ImageBytes | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    examine: Callable[[Runner, Path, ExportReport], ExportReport] | None = None,
     overwrite: bool = False,
 ) -> ExportReport:
     """Writes `model` for another runtime and proves that the file computes what the model computes.
@@ -69,6 +83,10 @@ def export(
             for `"float16"`; with 8 bits to none, where a signal of 20 dB above the noise is asked for instead.
         input_range: Smallest and largest value of random samples. Defaults to the range that the model's
             `preprocess` layer or its card names, else to `(0, 1)`. Ignored where `samples` are given.
+        image: Adds to a SavedModel the signature `serve_bytes`, which takes the bytes of image files.
+        metadata: Plain data to be written into the file, such as `{"labels": ["cat", "dog"]}`, for `read_metadata`.
+        examine: A further test of the finished file: called with the loaded file, the place where it lies so far, and
+            the report, it returns the report to go on with; whatever it raises, nothing is written.
         overwrite: Whether an existing export may be replaced, which happens only after the new one has
             passed. A folder that is neither empty nor a SavedModel is never replaced. Defaults to `False`.
 
@@ -86,20 +104,23 @@ def export(
         ```python
         model = kerazoo.lenet5()
         report = kerazoo.export(model, "lenet5.tflite", format="litert")
-        print(report.max_abs_diff, report.latency_ms)
+        print(report.max_abs_diff, report.times.one)
         small = kerazoo.export(model, "lenet5_int8.tflite", "litert", quantize="int8", calibration=x_train[:200])
         ```
     """
     import keras
 
-    from kerazoo.exporters import parity, preparation, quantization
+    from kerazoo.exporters import parity, preparation, quantization, serving
+    from kerazoo.exporters.metadata import about
 
     module = _format_module(format)
     quantization.check(quantize, format, calibration, keep_float, list_errors)
-    target = _checked_target(path, format, overwrite)
+    target = checked_target(path, format, overwrite)
     criterion = _criterion(tolerance, quantize)
     preparation.require_tensorflow()
     float_model, notes = preparation.float32_clone(model)
+    serving.check(image, float_model, format)
+    facts = about(float_model, metadata, format, quantize)
     if calibration is not None:
         calibration, _ = parity.sample_batch(float_model, calibration, what="calibration")
         quantization.check_calibration(keras.tree.flatten(calibration))
@@ -109,22 +130,24 @@ def export(
     notes += preparation.clone_notes(model, float_model, inputs, expected)
     specs = preparation.input_specs(float_model, inputs)
     names = preparation.input_names(specs)
-    plain_model, more = preparation.plainly_named(float_model, names)
-    notes += more
+    plain_model, naming = preparation.plainly_named(float_model, names)
+    notes += naming
     if batch is not None:
         specs = preparation.with_batch(specs, _checked_batch(batch))
-    plan = Plan(quantize, batch, calibration, tuple(keep_float), list_errors)
-    with _workspace(target) as folder:
+    plan = Plan(quantize, batch, calibration, tuple(keep_float), list_errors, image, facts)
+    with workspace(target) as folder:
         draft = folder / target.name
         with _one_sentence(format, model), quiet():
             converted = module.convert(plain_model, specs, draft, plan)
             runner = module.load(draft, names)
             report = parity.compare(runner, expected, keras.tree.flatten(inputs), criterion)
-        facts = {"quantize": quantize, "errors": converted.errors}
-        report = report.complete(format, target, draft, origin, notes + converted.notes, **facts)
+        more = {"quantize": quantize, "errors": converted.errors}
+        report = report.complete(format, target, draft, origin, notes + converted.notes, **more)
         if not report.passed:
             raise ValueError(_mismatch(report, model))
-        _move(draft, target)
+        if examine is not None:
+            report = examine(runner, draft, report)
+        move(draft, target)
     return report
 
 
@@ -228,56 +251,6 @@ def _checked_batch(batch: Any) -> int:
     return batch
 
 
-def _checked_target(path: str | os.PathLike[str], format: str, overwrite: bool) -> Path:
-    target = Path(os.path.abspath(os.path.expanduser(path)))
-    ending = SUFFIXES[format]
-    if not target.name:
-        raise ValueError(f"path must name what to write; {str(target)!r} is the root folder.")
-    if ending and target.suffix != ending:
-        raise ValueError(
-            f"A {format} file ends in {ending}, received {target.name!r}; {target.stem + ending!r} would work."
-        )
-    for other, ending in SUFFIXES.items():
-        if other != format and ending and target.suffix == ending:
-            raise ValueError(f"{target.name!r} is the name of a {other} file; pass format={other!r} or another name.")
-    nearest = next(parent for parent in target.parents if os.path.lexists(parent))
-    if not nearest.is_dir():
-        raise ValueError(f"{str(nearest)!r} is no folder, so {str(target)!r} cannot be written; choose another path.")
-    if os.path.lexists(target):
-        if not overwrite:
-            raise ValueError(f"{str(target)!r} already exists; pass overwrite=True or choose another name.")
-        _check_replaceable(target, format)
-    return target
-
-
-def _check_replaceable(target: Path, format: str) -> None:
-    """Refuses to overwrite what is no export: a wrong path must not cost somebody their files."""
-    if format == "saved_model":
-        is_export = target.is_dir() and ((target / "saved_model.pb").is_file() or not any(target.iterdir()))
-        kind = "a SavedModel nor an empty folder"
-    else:
-        is_export, kind = target.is_file(), "a regular file"
-    if target.is_symlink() or not is_export:
-        raise ValueError(
-            f"{str(target)!r} is {'neither' if format == 'saved_model' else 'not'} {kind}, "
-            "so overwrite=True does not replace it; choose another path."
-        )
-
-
-@contextmanager
-def _workspace(target: Path) -> Iterator[Path]:
-    """A temporary folder on the file system of `target`, so that the last step is one rename."""
-    nearest = next(parent for parent in target.parents if parent.is_dir())
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".kerazoo-export-", dir=nearest))
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(nearest)) from None  # the folder, not the draft in it
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @contextmanager
 def _one_sentence(format: str, model: Any, action: str = "export") -> Iterator[None]:
     """Turns whatever a converter or a runtime throws into one sentence."""
@@ -308,18 +281,3 @@ def _mismatch(report: ExportReport, model: Any) -> str:
         f"{start}the largest difference is {report.relative_diff:.3g} of the largest output, the tolerance is "
         f"{report.criterion.relative:.3g}."
     )
-
-
-def _move(draft: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.exists():
-        os.replace(draft, target)
-        return
-    # A folder cannot be replaced in one step: the old one steps aside and comes back if the rename fails.
-    aside = draft.parent / "replaced"
-    os.replace(target, aside)
-    try:
-        os.replace(draft, target)
-    except OSError:
-        os.replace(aside, target)
-        raise

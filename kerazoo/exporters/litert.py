@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kerazoo.exporters import preparation, quantization
+from kerazoo.exporters import metadata, preparation, quantization
 from kerazoo.exporters.messages import first_reason
 from kerazoo.exporters.plan import Converted, Plan
 from kerazoo.exporters.saved_model import natural_order
@@ -27,19 +27,23 @@ def convert(model: Any, specs: Any, path: Path, plan: Plan) -> Converted:
     notes, recurrent = [], is_recurrent(model)
     if recurrent and plan.batch is None:
         specs, notes = preparation.with_batch(specs, 1), [FIXED_BATCH]
+    errors: tuple[dict[str, Any], ...] = ()
     try:
         if quantization.is_integer(plan.quantize):
-            return Converted(
-                notes, _integers(preparation.unrolled_clone(model) if recurrent else model, specs, path, plan)
-            )
-        settings = quantization.options(plan.quantize)
-        model.export(str(path), format="litert", input_signature=[specs], verbose=False, **settings)
+            if recurrent:
+                specs, more = preparation.with_lengths(specs, plan.calibration)
+                model, notes = preparation.unrolled_clone(model, specs), notes + more
+            errors = _integers(model, specs, path, plan)
+        else:
+            settings = quantization.options(plan.quantize)
+            model.export(str(path), format="litert", input_signature=[specs], verbose=False, **settings)
     except Exception as error:
         if any(None in spec.shape[1:] for spec in keras.tree.flatten(specs)):
             # E.g. after nearest up-sampling of a free size the converter no longer knows the channels.
             raise ValueError(f"{first_reason(error)} A model built with a fixed input size may convert.") from error
         raise
-    return Converted(notes)
+    metadata.add_to_litert(path, plan.metadata)
+    return Converted(notes, errors)
 
 
 def _integers(model: Any, specs: Any, path: Path, plan: Plan) -> tuple[dict[str, Any], ...]:
@@ -50,9 +54,34 @@ def _integers(model: Any, specs: Any, path: Path, plan: Plan) -> tuple[dict[str,
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "model"
         model.export(str(source), format="tf_saved_model", input_signature=[specs], verbose=False)
+        soften_masks(source)
         ends = list(getattr(model, "output_names", ()))
         errors = quantization.convert_to_integers(source, path, samples, plan, ends)
     return tuple(errors)
+
+
+MASKED = -16.0  # e^-16 is far below the steps of an 8-bit softmax, and leaves the scores 200 steps of their own
+
+
+def soften_masks(saved_model: Path) -> None:
+    """Replaces the -1e9 of masked attention in the graphs of a SavedModel.
+
+    A softmax forgets what is that far below. But 8 bits that have to reach down to -1e9 have no steps left between the
+    scores, and every token would get the same attention.
+    """
+    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    file = saved_model / "saved_model.pb"
+    proto = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    for graph in (meta.graph_def for meta in proto.meta_graphs):
+        for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
+            if node.op != "Const" or node.attr["dtype"].type != tf.float32.as_datatype_enum:
+                continue
+            value = tf.make_ndarray(node.attr["value"].tensor)
+            if value.size == 1 and -1e30 < value.item() <= -1e8:
+                node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.full_like(value, MASKED)))
+    file.write_bytes(proto.SerializeToString())
 
 
 def is_recurrent(model: Any) -> bool:

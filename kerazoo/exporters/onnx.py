@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.exporters import metadata
 from kerazoo.exporters.plan import Converted, Plan
 from kerazoo.exporters.preparation import input_names
 
@@ -30,6 +31,7 @@ def convert(model: Any, specs: Any, path: Path, plan: Plan) -> Converted:
     _check_operations(proto.graph)
     _check_inputs(proto.graph, input_names(specs))
     _rename(proto.graph)
+    metadata.add_to_onnx(proto, plan.metadata)
     onnx.checker.check_model(proto)
     onnx.save(proto, str(path))
     loops = sorted({node.op_type for node in proto.graph.node}.intersection({"Loop", "Scan"}))

@@ -1,8 +1,8 @@
 """Does the exported file compute what the model computes? Samples, comparison and the report about it."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,27 @@ class Runner(Protocol):
 
 
 @dataclass(frozen=True)
+class Times:
+    """How long a file takes on this machine, in milliseconds.
+
+    Attributes:
+        one: Median of a call with one sample (of a file with a fixed batch: one batch).
+        one_p95: What 95 % of the calls stay below.
+        many: Median of 32 samples, in one call where the file takes as many.
+        many_p95: The same for these.
+    """
+
+    one: float
+    one_p95: float
+    many: float
+    many_p95: float
+
+    def rounded(self) -> dict[str, float]:
+        """Returns the numbers to three digits."""
+        return {name: float(f"{value:.3g}") for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
 class ExportReport:
     """What is known about an exported file.
 
@@ -37,15 +58,17 @@ class ExportReport:
         agreement: Share of equal decisions, from 0 to 1: the arg-maximum of the last axis, or a single
             value in [0, 1] against 0.5; `None` for other outputs.
         bytes: Size on disk.
-        latency_ms: Median time of one call with one sample, in milliseconds, on this machine.
-        latency_p95_ms: The same that 95 % of the calls stay below.
-        latency_32_ms: Median time of 32 samples, in one call where the file takes as many; `None` if not measured.
+        times: How long 1 and 32 samples take on this machine.
         criterion: What was asked for.
         passed: Whether it is met.
         quantize: How the file computes.
         samples: What was compared, in words.
         notes: What the user should know, one sentence each.
         errors: Of an 8-bit file, if asked for: the error of each operation in 8-bit steps, the largest first.
+        peak_memory: Most bytes a process of its own held that ran the file, runtime included; `None` if not measured.
+        metric: Name of the task's own metric, where the file comes from a run.
+        metric_before: Its value on the run's test split, of the model.
+        metric_after: The same of the file.
     """
 
     format: str
@@ -56,15 +79,17 @@ class ExportReport:
     sqnr_db: float
     agreement: float | None
     bytes: int
-    latency_ms: float
-    latency_p95_ms: float
-    latency_32_ms: float | None
+    times: Times
     criterion: Criterion
     passed: bool
     quantize: str = "none"
     samples: str = ""
     notes: tuple[str, ...] = ()
     errors: tuple[dict[str, Any], ...] = ()
+    peak_memory: int | None = None
+    metric: str = ""
+    metric_before: float | None = None
+    metric_after: float | None = None
 
     def complete(
         self, format: str, path: Path, file: Path, samples: str, notes: list[str], **more: Any
@@ -238,8 +263,6 @@ def compare(runner: Runner, expected: list[np.ndarray], inputs: list[np.ndarray]
     notes: tuple[str, ...] = ()
     if all(float(np.ptp(ours)) < 1e-6 * scale for ours, scale in zip(expected, scales, strict=True)):
         notes = ("The model's outputs are all equal on these samples, so the comparison says little.",)
-    one = _latencies(runner, [_cycled(array, runner.batch or 1) for array in inputs])
-    many = _latencies(runner, [_cycled(array, 32) for array in inputs]) if runner.batch is None else None
     return ExportReport(
         format="",
         path="",
@@ -249,9 +272,7 @@ def compare(runner: Runner, expected: list[np.ndarray], inputs: list[np.ndarray]
         sqnr_db=sqnr,
         agreement=_agreement(pairs),
         bytes=0,
-        latency_ms=float(np.median(one)),
-        latency_p95_ms=float(np.quantile(one, 0.95)),
-        latency_32_ms=None if many is None else float(np.median(many)),
+        times=timed(runner, inputs),
         criterion=criterion,
         passed=criterion.passes(relative, sqnr),
         notes=notes,
@@ -323,12 +344,29 @@ def _agreement(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float | None:
     return float(np.concatenate([vote.ravel() for vote in votes]).mean()) if votes else None
 
 
-def _latencies(runner: Runner, inputs: list[np.ndarray], budget: float = 0.3) -> list[float]:
-    """Returns the milliseconds of up to 30 calls, fewer where a call is slow; a first call warms up."""
-    runner(inputs)
+def timed(runner: Runner, inputs: list[np.ndarray], budget: float = 0.3) -> Times:
+    """Measures how long one sample and 32 take.
+
+    Args:
+        runner: The loaded file.
+        inputs: The flat list of inputs, of any number of samples.
+        budget: Seconds for each of both; three calls are made at least, 30 at most.
+    """
+    step = runner.batch or 1
+    first = [_cycled(array, step) for array in inputs]
+    one = _milliseconds(lambda: runner(first), budget)
+    pieces = [[_cycled(array, runner.batch or 32) for array in inputs]] * (-(-32 // step) if runner.batch else 1)
+    many = _milliseconds(lambda: [runner(piece) for piece in pieces], budget)
+    median, p95 = np.median, lambda times: np.quantile(times, 0.95)
+    return Times(float(median(one)), float(p95(one)), float(median(many)), float(p95(many)))
+
+
+def _milliseconds(call: Callable[[], Any], budget: float) -> list[float]:
+    """Returns the times of up to 30 calls, fewer where a call is slow; a first call warms up."""
+    call()
     times: list[float] = []
     while len(times) < 3 or (len(times) < 30 and sum(times) < 1000 * budget):
         start = time.perf_counter()
-        runner(inputs)
+        call()
         times.append(1000 * (time.perf_counter() - start))
     return times

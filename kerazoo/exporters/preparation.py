@@ -142,8 +142,29 @@ def with_batch(specs: Any, batch: int) -> Any:
     )
 
 
-def unrolled_clone(model: Any) -> Any:
+def with_lengths(specs: Any, batch: Any) -> tuple[Any, list[str]]:
+    """Returns the inputs with the sizes of some samples where they are open, and a note where that changes any."""
+    import keras
+
+    flat, arrays = keras.tree.flatten(specs), keras.tree.flatten(batch)
+    fixed = [
+        keras.InputSpec(shape=(spec.shape[0], *array.shape[1:]), dtype=spec.dtype, name=spec.name)
+        for spec, array in zip(flat, arrays, strict=True)
+    ]
+    changed = [f"{spec.name} {spec.shape[1:]}" for spec, old in zip(fixed, flat, strict=True) if None in old.shape[1:]]
+    notes = [f"For 8 bits the loops are written out, for the sizes of calibration: {', '.join(changed)}."]
+    return keras.tree.pack_sequence_as(specs, fixed), notes if changed else []
+
+
+def unrolled_clone(model: Any, specs: Any) -> tuple[Any, list[str]]:
     """Returns the model with every recurrent layer written out step by step: a loop cannot be computed in 8 bits.
+
+    Args:
+        model: A functional or sequential model.
+        specs: Its inputs; a length that is open in the model has to be fixed in them.
+
+    Returns:
+        The model with inputs of these sizes, and notes.
 
     Raises:
         ValueError: If a layer cannot be written out.
@@ -153,13 +174,17 @@ def unrolled_clone(model: Any) -> Any:
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.ConvLSTM1D | keras.layers.ConvLSTM2D | keras.layers.ConvLSTM3D):
             raise ValueError(f"Layer {layer.name!r} has a loop that cannot be unrolled, which 8-bit arithmetic needs.")
-    if any(None in tensor.shape[1:] for tensor in model.inputs):
-        raise ValueError(f"{model.name!r} is recurrent: for 8-bit arithmetic, build it with a fixed length.")
 
     def unrolled(layer: Any) -> Any:
         return type(layer).from_config(_unrolled(layer.get_config()))
 
-    clone = keras.models.clone_model(model, clone_function=unrolled)
+    if all(None not in tensor.shape[1:] for tensor in model.inputs):
+        clone = keras.models.clone_model(model, clone_function=unrolled)
+    else:
+        fixed = keras.tree.map_structure(
+            lambda spec: keras.Input(spec.shape[1:], dtype=spec.dtype, name=spec.name), specs
+        )
+        clone = keras.models.clone_model(model, input_tensors=fixed, clone_function=unrolled)
     clone.set_weights(model.get_weights())
     return clone
 

@@ -5,14 +5,19 @@ from typing import Any
 
 import numpy as np
 
+from kerazoo.exporters import metadata, serving
 from kerazoo.exporters.plan import Converted, Plan
 
 PACKAGES: tuple[str, ...] = ()
 
 
 def convert(model: Any, specs: Any, path: Path, plan: Plan) -> Converted:
-    """Writes `model` to the folder `path` with one signature, `serving_default`."""
-    model.export(str(path), format="tf_saved_model", input_signature=[specs], verbose=False)
+    """Writes `model` to the folder `path` with the signature `serve`, the default, and `serve_bytes` if asked for."""
+    if plan.image is None:
+        model.export(str(path), format="tf_saved_model", input_signature=[specs], verbose=False)
+    else:
+        serving.write(model, specs, path, plan.image)
+    metadata.add_to_saved_model(path, plan.metadata)
     return Converted([])
 
 

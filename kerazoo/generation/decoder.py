@@ -55,11 +55,12 @@ def stepper(model: keras.Model) -> Stepper:
     return Stepper(start, step, model.outputs[0].shape[-1], lambda prompt: table.max_length - np.shape(prompt)[1])
 
 
-def step_models(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+def step_models(model: keras.Model, slots: int | None = None) -> tuple[keras.Model, keras.Model]:
     """Returns the functional models of the first step and of all others, which share the layers of a language model.
 
     Args:
         model: The language model.
+        slots: Fixed number of kept keys and values; `None` for any.
 
     Returns:
         A model of a list: `token_ids` (batch, length) and how many of them are padding at the left, `pads` (batch, 1).
@@ -67,10 +68,10 @@ def step_models(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         (batch, heads, slots, features) of every attention in turn. Both give the logits behind the last token (batch,
         vocabulary), then all keys and values.
     """
-    return _step_model(model, kept=False), _step_model(model, kept=True)
+    return _step_model(model, kept=False), _step_model(model, kept=True, most=slots)
 
 
-def _step_model(model: keras.Model, kept: bool) -> keras.Model:
+def _step_model(model: keras.Model, kept: bool, most: int | None = None) -> keras.Model:
     token_ids = keras.Input((1 if kept else None,), dtype="int32", name="token_ids")
     pads, slot = (keras.Input((1,), dtype="int32", name=name) for name in ("pads", "slot"))
     own_slots = slot if kept else _numbers(token_ids)  # (batch, new)
@@ -83,7 +84,8 @@ def _step_model(model: keras.Model, kept: bool) -> keras.Model:
             raise ValueError(f"generation needs causal attention without a mask. Received: layer {layer.name!r}")
         cached = CachedAttention(layer, name=f"{layer.name}_cached")
         if kept:
-            shape, dtype = cached.cache_shape, cached.compute_dtype
+            (heads, _, features), dtype = cached.cache_shape, cached.compute_dtype
+            shape = (heads, most, features)
             keys, values = (keras.Input(shape, dtype=dtype, name=f"{layer.name}_{part}") for part in ("keys", "values"))
             before.extend((keys, values))
         else:
@@ -108,6 +110,15 @@ def _step_model(model: keras.Model, kept: bool) -> keras.Model:
     step = keras.Model(inputs, [last.outputs[0], *after], name=f"{model.name}_{'step' if kept else 'start'}")
     step.jit_compile = False  # XLA would compile anew for every length
     return step
+
+
+def longest(model: keras.Model) -> int:
+    """Returns the length of the longest sequence of a language model.
+
+    Raises:
+        ValueError: If it is none with a table of positions.
+    """
+    return int(_positions_of(model).max_length)
 
 
 def _numbers(tensor: Any) -> Any:

@@ -39,14 +39,16 @@ class AttentiveRNN(keras.layers.Layer):
 
     Args:
         cell: The cell, a layer.
+        unroll: Whether the steps are written out, which a fixed length of the sequence allows and 8-bit exports need.
         **options: Those of every `keras.layers.Layer`.
     """
 
-    def __init__(self, cell: Any, **options: Any) -> None:
+    def __init__(self, cell: Any, unroll: bool = False, **options: Any) -> None:
         super().__init__(**options)
         if isinstance(cell, dict):
             cell = keras.saving.deserialize_keras_object(cell)
-        self.rnn = keras.layers.RNN(cell, return_sequences=True, dtype=self.dtype_policy, name="loop")
+        loop = {"return_sequences": True, "unroll": unroll, "dtype": self.dtype_policy, "name": "loop"}
+        self.rnn = keras.layers.RNN(cell, **loop)
 
     @property
     def cell(self) -> Any:
@@ -68,4 +70,5 @@ class AttentiveRNN(keras.layers.Layer):
         return 2 * self.cell.macs(input_shapes[0][1], input_shapes[1][1])
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"cell": keras.saving.serialize_keras_object(self.cell)}
+        cell = keras.saving.serialize_keras_object(self.cell)
+        return super().get_config() | {"cell": cell, "unroll": self.rnn.unroll}

@@ -22,23 +22,38 @@ def compiled(model: keras.Model) -> Callable[[Any], Any]:
 
 def beginning(model: keras.Model, inputs: Any) -> Callable[[Any], Any]:
     """Returns a function from some inputs of a model to the first states of its decoder, layer by layer."""
+    begin = compiled(beginning_model(model, inputs))
+    return lambda values: begin(values)["states"]
+
+
+def beginning_model(model: keras.Model, inputs: Any) -> keras.Model:
+    """Returns the part of a model from some inputs to the first states of its decoder, layer by layer."""
     nodes = [node for node in _graph.nodes(model) if isinstance(node.operation, layers.RNN)]
     states = [node.arguments.kwargs["initial_state"] for node in nodes if "initial_state" in node.arguments.kwargs]
-    begin = compiled(keras.Model(inputs, {"states": states}))  # a list of one would be unpacked
-    return lambda values: begin(values)["states"]
+    return keras.Model(inputs, {"states": states})  # a list of one would be unpacked
 
 
 def advancing(embedding: layers.Embedding, stack: list[layers.RNN], head: layers.Dense) -> Callable[[Any], Any]:
     """Returns a function from `[tokens (batch, length), states per layer]` to the last logits and the new states."""
-    ids = keras.Input((None,), dtype="int32")
-    old = [[keras.Input((layer.units,)) for _ in layer.state_size] for layer in stack]
+    return compiled(advancing_model(embedding, stack, head))
+
+
+def advancing_model(
+    embedding: layers.Embedding, stack: list[layers.RNN], head: layers.Dense, length: int | None = None
+) -> keras.Model:
+    """Returns that function as a functional model, of an open number of tokens or a fixed one."""
+    ids = keras.Input((length,), dtype="int32", name="token_ids")
+    old = [
+        [keras.Input((layer.units,), name=f"{layer.name}_state{i}") for i, _ in enumerate(layer.state_size, start=1)]
+        for layer in stack
+    ]
     # Keras hands on no mask to a layer that is given a state.
     x, mask, new = embedding(ids), embedding.compute_mask(ids), []
     for layer, states in zip(stack, old, strict=True):
         x, *states = layer(x, initial_state=states, mask=mask)
         new.append(states)
     # The hidden state is the output of the last step that is no padding.
-    return compiled(keras.Model([ids, old], [_logits(head, new[-1][0]), new]))
+    return keras.Model([ids, old], [_logits(head, new[-1][0]), new])
 
 
 def _logits(head: layers.Dense, x: keras.KerasTensor) -> keras.KerasTensor:
@@ -60,13 +75,22 @@ def _begin(model: keras.Model) -> tuple[AttentiveRNN, list[keras.KerasTensor]]:
 
 def attentive_steps(model: keras.Model, readout: Callable[..., Any] | None) -> tuple[Any, Any]:
     """Returns two functions: source -> states, and [tokens, states] -> readout (where there is one) and states."""
+    begin, step = attentive_models(model, readout)
+    return compiled(begin), compiled(step)
+
+
+def attentive_models(model: keras.Model, readout: Callable[..., Any] | None) -> tuple[keras.Model, keras.Model]:
+    """Returns both as functional models."""
     decoder, first = _begin(model)
-    ids = keras.Input((), dtype="int32")
-    old = [keras.Input(batch_shape=state.shape, dtype=state.dtype) for state in first]
+    ids = keras.Input((), dtype="int32", name="token_ids")
+    old = [
+        keras.Input(batch_shape=state.shape, dtype=state.dtype, name=f"state{i}")
+        for i, state in enumerate(first, start=1)
+    ]
     x = model.get_layer("target_embedding")(ids)
     y, new = decoder.cell(x, old)
     outputs = new if readout is None else [readout(model, x, y), new]
-    return compiled(keras.Model(model.input["source_ids"], first)), compiled(keras.Model([ids, old], outputs))
+    return keras.Model(model.input["source_ids"], first), keras.Model([ids, old], outputs)
 
 
 def attentive_stepper(model: keras.Model, start_id: int, readout: Callable[..., Any]) -> Stepper:

@@ -17,7 +17,7 @@ from kerazoo.catalog import register_model
 from kerazoo.generation.stepper import Stepper
 from kerazoo.layers.attentive_rnn import AttentiveRNN, look_at
 from kerazoo.layers.maxout import Maxout
-from kerazoo.recurrent._stepping import attentive_stepper
+from kerazoo.recurrent._stepping import attentive_models, attentive_stepper
 from kerazoo.recurrent._translation import check_sizes, dropped, embedded, logits, masks, token_inputs
 
 
@@ -176,3 +176,12 @@ def stepper(model: keras.Model, *, start_id: int) -> Stepper:
         A `kerazoo.generation.Stepper`.
     """
     return attentive_stepper(model, start_id, _readout)
+
+
+def step_models(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Returns the models behind the stepper: source -> states, and [token, states] -> [logits, states].
+
+    Args:
+        model: One of `bahdanau_seq2seq`.
+    """
+    return attentive_models(model, _readout)

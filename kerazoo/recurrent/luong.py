@@ -16,7 +16,7 @@ from kerazoo import checks
 from kerazoo.catalog import register_model
 from kerazoo.generation.stepper import Stepper
 from kerazoo.layers.attentive_rnn import AttentiveRNN, look_at
-from kerazoo.recurrent._stepping import attentive_stepper
+from kerazoo.recurrent._stepping import attentive_models, attentive_stepper
 from kerazoo.recurrent._translation import (
     check_sizes,
     dropped,
@@ -185,6 +185,10 @@ def luong_seq2seq(
     return keras.Model(inputs, logits(y, target_vocab_size, _draw()), name=name)
 
 
+def _readout(model: keras.Model, word: Any, state: Any) -> Any:
+    return model.get_layer("predictions")(state)
+
+
 def stepper(model: keras.Model, *, start_id: int) -> Stepper:
     """Returns the model as one that is asked for one token after the other, from `source_ids` on.
 
@@ -195,4 +199,13 @@ def stepper(model: keras.Model, *, start_id: int) -> Stepper:
     Returns:
         A `kerazoo.generation.Stepper`.
     """
-    return attentive_stepper(model, start_id, lambda model, word, state: model.get_layer("predictions")(state))
+    return attentive_stepper(model, start_id, _readout)
+
+
+def step_models(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Returns the models behind the stepper: source -> states, and [token, states] -> [logits, states].
+
+    Args:
+        model: One of `luong_seq2seq`.
+    """
+    return attentive_models(model, _readout)

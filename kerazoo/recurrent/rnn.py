@@ -20,7 +20,7 @@ from keras import layers
 from kerazoo import checks
 from kerazoo.catalog import register_model
 from kerazoo.generation.stepper import Stepper
-from kerazoo.recurrent._stepping import advancing, beginning
+from kerazoo.recurrent._stepping import advancing, advancing_model, beginning
 
 MODES = ("one_to_one", "one_to_many", "many_to_one", "many_to_many")
 
@@ -218,16 +218,8 @@ def stepper(model: keras.Model, *, start_id: int | None = None) -> Stepper:
         >>> model = kerazoo.lstm((None,), 30, mode="many_to_many", vocab_size=30)
         >>> logits, state = kerazoo.recurrent.rnn.stepper(model).start([[3, 7, 1]])
     """
-    stack = [layer for layer in model.layers if isinstance(layer, layers.RNN)]
+    embedding, stack, head = _written_by(model)
     names = {layer.name for layer in model.layers}
-    if "embedding" not in names or not stack or not all(layer.return_state for layer in stack):
-        raise ValueError(f"a stepper needs a one-directional model of tokens at every step. Received: {model.name!r}")
-    embedding, head = model.get_layer("embedding"), model.get_layer("predictions")
-    if embedding.input_dim != head.units or stack[0].stateful:
-        raise ValueError(
-            "a stepper needs vocab_size equal to num_classes, and stateful=False. "
-            f"Received: {model.name!r} with {embedding.input_dim} and {head.units}, stateful={stack[0].stateful}"
-        )
     advance = advancing(embedding, stack, head)
 
     def zeros(count: int) -> list[list[np.ndarray]]:
@@ -244,6 +236,33 @@ def stepper(model: keras.Model, *, start_id: int | None = None) -> Stepper:
             raise ValueError("start_id must be the first token after a condition. Received: start_id=None")
         begin = beginning(model, model.input["condition"])
     return Stepper(start, lambda tokens, state: advance([np.asarray(tokens, "int32")[:, None], state]), head.units)
+
+
+def step_model(model: keras.Model) -> keras.Model:
+    """Returns the model behind the stepper: [token (batch, 1), states] -> [logits, states].
+
+    Args:
+        model: As of `stepper`.
+
+    Raises:
+        ValueError: If the model is another one.
+    """
+    return advancing_model(*_written_by(model), length=1)
+
+
+def _written_by(model: keras.Model) -> tuple[layers.Embedding, list[layers.RNN], layers.Dense]:
+    """Returns what a model writes tokens with, or refuses it."""
+    stack = [layer for layer in model.layers if isinstance(layer, layers.RNN)]
+    names = {layer.name for layer in model.layers}
+    if "embedding" not in names or not stack or not all(layer.return_state for layer in stack):
+        raise ValueError(f"a stepper needs a one-directional model of tokens at every step. Received: {model.name!r}")
+    embedding, head = model.get_layer("embedding"), model.get_layer("predictions")
+    if embedding.input_dim != head.units or stack[0].stateful:
+        raise ValueError(
+            "a stepper needs vocab_size equal to num_classes, and stateful=False. "
+            f"Received: {model.name!r} with {embedding.input_dim} and {head.units}, stateful={stack[0].stateful}"
+        )
+    return embedding, stack, head
 
 
 @register_model(family=_recurrent)

@@ -14,7 +14,7 @@ from keras import layers
 from kerazoo import checks
 from kerazoo.catalog import register_model
 from kerazoo.generation.stepper import Stepper
-from kerazoo.recurrent._stepping import advancing, beginning
+from kerazoo.recurrent._stepping import advancing, advancing_model, beginning, beginning_model
 from kerazoo.recurrent._translation import (
     check_sizes,
     embedded,
@@ -97,10 +97,9 @@ def stepper(model: keras.Model, *, start_id: int) -> Stepper:
         >>> model = kerazoo.seq2seq(40, 20, units=64)
         >>> ids = kerazoo.generation.greedy(stepper(model, start_id=1), [[5, 9, 0]], max_new_tokens=8, end_id=2)
     """
-    stack = [x for x in model.layers if isinstance(x, layers.LSTM) and x.name.startswith("decoder_")]
-    head = model.get_layer("predictions")
+    embedding, stack, head = _of_decoder(model)
     begin = beginning(model, model.input["source_ids"])
-    advance = advancing(model.get_layer("target_embedding"), stack, head)
+    advance = advancing(embedding, stack, head)
 
     def start(source_ids: Any) -> tuple[Any, Any]:
         source = np.asarray(source_ids, "int32")
@@ -110,3 +109,17 @@ def stepper(model: keras.Model, *, start_id: int) -> Stepper:
         return advance([np.asarray(tokens, "int32")[:, None], state])
 
     return Stepper(start, step, head.units)
+
+
+def step_models(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Returns the models behind the stepper: source -> states, and [token (batch, 1), states] -> [logits, states].
+
+    Args:
+        model: One of `seq2seq`.
+    """
+    return beginning_model(model, model.input["source_ids"]), advancing_model(*_of_decoder(model), length=1)
+
+
+def _of_decoder(model: keras.Model) -> tuple[layers.Embedding, list[layers.LSTM], layers.Dense]:
+    stack = [x for x in model.layers if isinstance(x, layers.LSTM) and x.name.startswith("decoder_")]
+    return model.get_layer("target_embedding"), stack, model.get_layer("predictions")

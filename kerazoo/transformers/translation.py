@@ -65,11 +65,12 @@ def stepper(model: keras.Model, *, start_id: int) -> Stepper:
     return Stepper(start, step, model.outputs[0].shape[-1], lambda source_ids: longest - 1)
 
 
-def step_models(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+def step_models(model: keras.Model, slots: int | None = None) -> tuple[keras.Model, keras.Model]:
     """Returns the functional models that read a source and write one token, which share the layers of a Transformer.
 
     Args:
         model: One of `kerazoo.transformers.transformer`.
+        slots: Fixed number of kept keys and values of the target; `None` for any.
 
     Returns:
         A model of `source_ids` (batch, source length) that gives the mask of the source and, of every attention to it
@@ -78,7 +79,7 @@ def step_models(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         slots, features) of every attention of the target to itself; it gives the logits (batch, vocabulary) and the
         latter again.
     """
-    return _reader(model), _writer(model)
+    return _reader(model), _writer(model, slots)
 
 
 def _reader(model: keras.Model) -> keras.Model:
@@ -98,7 +99,7 @@ def _reader(model: keras.Model) -> keras.Model:
     return _uncompiled(keras.Model(source_ids, outputs, name=f"{model.name}_reader"))
 
 
-def _writer(model: keras.Model) -> keras.Model:
+def _writer(model: keras.Model, most: int | None) -> keras.Model:
     source_ids = keras.Input((None,), dtype="int32", name="source_ids")  # of the part of the graph that is left out
     token, slot = (keras.Input((1,), dtype="int32", name=name) for name in ("target_ids", "slot"))
     mask = keras.Input((1, None), dtype="bool", name="mask")
@@ -108,7 +109,8 @@ def _writer(model: keras.Model) -> keras.Model:
 
     def attention(layer: layers.MultiHeadAttention, x: Any) -> Any:
         cached = CachedAttention(layer, name=f"{layer.name}_cached")
-        shape, dtype = cached.cache_shape, cached.compute_dtype
+        (heads, _, features), dtype = cached.cache_shape, cached.compute_dtype
+        shape = (heads, None if _looks_at_source(layer) else most, features)
         keys, values = (keras.Input(shape, dtype=dtype, name=f"{layer.name}_{part}") for part in ("keys", "values"))
         if _looks_at_source(layer):
             memory.extend((keys, values))

@@ -157,14 +157,32 @@ def value(weight: keras.Variable) -> np.ndarray:
     return keras.ops.convert_to_numpy(weight)
 
 
-def perturb(model: keras.Model, seed: int = 1) -> None:
+def perturb(model: keras.Model, seed: int = 1, spread: float = 0.02) -> None:
     """Moves every weight, so that a zero or a one that was put back is seen. Variances stay positive."""
     random = np.random.default_rng(seed)
     for weight in model.weights:
         before = value(weight)
         if np.issubdtype(before.dtype, np.floating):
             moved = before * random.uniform(0.9, 1.1, before.shape)
-            weight.assign(moved if "variance" in weight.path else moved + random.normal(0, 0.02, before.shape))
+            weight.assign(moved if "variance" in weight.path else moved + random.normal(0, spread, before.shape))
+
+
+def speak_up(model: keras.Model, inputs: Any, deviation: float = 2.0) -> None:
+    """Gives outputs that are probabilities the range those of a trained model have.
+
+    Untrained, they are all about equal, and what 8 bits make of them is the rounding of the output alone.
+    """
+    for part in functional_parts(model):
+        for layer in part.layers:
+            ends = any(getattr(layer, "output", None) is output for output in part.outputs)
+            kind = getattr(getattr(layer, "activation", None), "__name__", "")
+            if ends and kind in ("softmax", "sigmoid") and hasattr(layer, "kernel"):
+                likely = np.clip(outputs(keras.Model(part.inputs, layer.output), inputs)[0], 1e-7, 1 - 1e-7)
+                logits = np.log(likely) - (np.log1p(-likely) if kind == "sigmoid" else 0.0)
+                spread = float((logits if kind == "sigmoid" else logits - logits.mean(-1, keepdims=True)).std())
+                for weight in (layer.kernel, layer.bias):
+                    if weight is not None:
+                        weight.assign(weight * (deviation / max(spread, 1e-6)))
 
 
 def settle(model: keras.Model, inputs: Any) -> None:

@@ -335,12 +335,57 @@ def test_export_of_a_keras_file(kerazoo, tmp_path):
         (["--format", "onnx", "--quantize", "float16"], "is for LiteRT files"),
         (["--format", "litert", "--batch", "many"], "--batch: expected dynamic or a number"),
         (["--format", "litert", "--calibrate", "nowhere.npy"], "there is no file 'nowhere.npy'"),
+        (["--format", "litert", "--signature", "image-bytes"], "--signature image-bytes is for --format saved_model"),
+        (["--format", "saved_model", "--signature", "image"], "Unknown signature 'image'.*image-bytes"),
+        (["--format", "litert", "--parts"], "has no parts of its own"),
+        (["--format", "saved_model", "--parts"], "--parts is for --format litert or onnx"),
         (["--format", "litert", "--keep-float", "predictions"], "keep_float is for quantize='int8'"),
         (["--format", "litert", "--quantize", "int8", "--keep-float", "middle"], "'middle' is no layer"),
     ],
 )
 def test_exports_that_make_no_sense(words, sentence, digits_run, kerazoo, tmp_path):
-    answer = kerazoo("export", digits_run, *words, "-o", tmp_path / ("m.onnx" if "onnx" in words else "m.tflite"))
+    answer = kerazoo("export", digits_run, *words, "-o", tmp_path / _name(words))
     assert answer.status == 2
     assert re.search(sentence, answer.err), answer.err
     assert not list(tmp_path.iterdir())
+
+
+def _name(words):
+    """Returns a name of the export that fits the format."""
+    form = words[words.index("--format") + 1]
+    return "m" if "--parts" in words or form == "saved_model" else {"litert": "m.tflite", "onnx": "m.onnx"}[form]
+
+
+def test_keras_files_and_calibrations_that_do_not_fit(kerazoo, tmp_path):
+    import keras
+
+    class Stranger(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs
+
+    one, two = keras.Input((4,), name="one"), keras.Input((2,), name="two")
+    keras.Model(one, Stranger()(one)).save(tmp_path / "strange.keras")
+    keras.Model([one, two], keras.layers.Concatenate()([one, two])).save(tmp_path / "two.keras")
+    keras.Model(one, keras.layers.Dense(2)(one)).save(tmp_path / "plain.keras")
+    np.save(tmp_path / "four.npy", np.zeros((64, 4)))
+    np.save(tmp_path / "five.npy", np.zeros((64, 5)))
+    (tmp_path / "text.npy").write_text("no numbers")
+    (tmp_path / "taken.tflite").write_text("mine")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    int8 = ["--format", "litert", "--quantize", "int8", "--calibrate"]
+    for file, words, sentence in (
+        ("strange", ["--format", "onnx"], "Stranger"),
+        ("two", [*int8, tmp_path / "four.npy"], "takes 2 inputs, calibration hold 1 arrays"),
+        ("plain", [*int8, tmp_path / "five.npy"], r"takes arrays of shape \(None, 4\), calibration have \(64, 5\)"),
+        ("plain", [*int8, tmp_path / "text.npy"], "is no readable .npy or .npz file"),
+        ("plain", ["--format", "litert", "-o", tmp_path / "taken.tflite"], "already exists"),
+        ("plain", ["--format", "saved_model", "--signature", "image-bytes"], "needs a model of images"),
+        ("plain", ["--format", "onnx", "--parts"], "has no parts of its own"),
+        ("missing", ["--format", "onnx"], "missing.keras"),
+    ):
+        answer = kerazoo("export", tmp_path / f"{file}.keras", *words)
+        assert answer.status == 2, (file, words)
+        assert re.search(sentence, answer.err), answer.err
+        assert "Traceback" not in answer.err
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert (tmp_path / "taken.tflite").read_text() == "mine"
