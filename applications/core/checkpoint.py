@@ -77,11 +77,33 @@ def differing_copies(variables: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def average_statistics(model: Any) -> None:
-    """Gives batch statistics, which every device has gathered on its own part of the batches, their mean."""
-    for variable in model.non_trainable_variables:
+    """Gives batch statistics, which every device has gathered on its own part of the batches, their mean.
+
+    Where several workers train, all of them have to do it at the same step.
+    """
+    import tensorflow as tf
+
+    running = {id(variable) for variable in model.metrics_variables}  # these are added up whenever they are read
+    statistics = [v for v in model.non_trainable_variables if "float" in str(v.dtype) and id(v) not in running]
+    if statistics and isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        _average_over_workers(statistics, model.distribute_strategy)
+        return
+    for variable in statistics:
         values = _values_of_copies(variable)
-        if values and np.issubdtype(values[0].dtype, np.floating):
+        if values:
             variable.assign(np.mean(values, axis=0, dtype=values[0].dtype))
+
+
+def _average_over_workers(variables: list[Any], strategy: Any) -> None:
+    import tensorflow as tf
+
+    def means() -> list[Any]:
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(v.value) for v in variables])
+
+    found = tf.function(lambda: strategy.run(means), autograph=False)()
+    for variable, mean in zip(variables, found, strict=True):
+        variable.assign(strategy.experimental_local_results(mean)[0])
 
 
 def assign(variables: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> None:
@@ -146,7 +168,7 @@ class CheckpointFolder:
             The checkpoint's folder.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        self._tidy_up()
+        self.tidy_up()
         draft = Path(tempfile.mkdtemp(dir=self.path, prefix=".new-"))
         try:
             np.savez(draft / "variables.npz", **arrays)
@@ -170,7 +192,7 @@ class CheckpointFolder:
             shutil.rmtree(old, ignore_errors=True)
         return final
 
-    def _tidy_up(self) -> None:
+    def tidy_up(self) -> None:
         """Removes what killed processes have left, and puts a checkpoint back that had only been moved aside."""
         for aside in self.path.glob(".old-*"):
             place = self.path / aside.name.removeprefix(".old-")
@@ -181,9 +203,14 @@ class CheckpointFolder:
         for leftover in self.path.glob(".new-*"):
             shutil.rmtree(leftover, ignore_errors=True)
 
-    def load(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None, Any, int] | None:
-        """Reads the newest checkpoint: values, best weights, state and number, or None where there is none."""
-        self._tidy_up()
+    def load(self, *, tidy: bool = True) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None, Any, int] | None:
+        """Reads the newest checkpoint: values, best weights, state and number, or None where there is none.
+
+        Args:
+            tidy: Whether to look after what killed processes have left, which one worker does before the others look.
+        """
+        if tidy:
+            self.tidy_up()
         saved = self.saved()
         if not saved:
             return None
