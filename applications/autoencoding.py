@@ -212,7 +212,7 @@ class Autoencoding(Application):
         import json
 
         from applications.core.fidelity import psnr, squared_errors
-        from applications.core.inference import predictor, read_like_training
+        from applications.core.inference import Predictor, read_like_training
         from applications.core.pictures import as_bytes
         from applications.datasets.pixels import resize
 
@@ -220,7 +220,7 @@ class Autoencoding(Application):
         low, high = about["value_range"]
         file = Path(about["folder"]) / "metrics.json"
         limit = json.loads(file.read_text())["test"].get("mse_95_percent") if file.is_file() else None
-        call, found = predictor(model), []
+        call, found = Predictor(model), []
         for path, image in read_like_training(inputs, about, self.on_bad_file):
             pixels = resize(image, (height, width))[None]
             pair = (pixels - low) / (high - low), (call(pixels) - low) / (high - low)

@@ -14,6 +14,7 @@ ORDER = (
     "quickstart",
     "train",
     "resume",
+    "launch",
     "evaluate",
     "predict",
     "generate",

@@ -102,15 +102,17 @@ def configured(cls: type[Application], words: list[str]) -> tuple[Application, d
 
 
 def _train_and_report(function: Any, *arguments: Any) -> int:
-    from applications.core.training import Interrupted
+    from applications.core.cluster import Cluster
+    from applications.core.training import Interrupted, load_application
 
     try:
         run = function(*arguments)
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)
         return interrupted.status
-    print(f"report: {run / 'report.html'}")
-    print(f"model:  {run / 'model.keras'}")
+    if Cluster.around(load_application(run).strategy).is_chief:
+        print(f"report: {run / 'report.html'}")
+        print(f"model:  {run / 'model.keras'}")
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -182,16 +182,18 @@ class ImageClassification(Application):
         return "support vector machine (gamma 0.001) on 8 x 8 pixels", _hard_metrics(labels[test], predicted)
 
     def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> list[Prediction]:
-        from applications.core.inference import predictor, read_like_training
+        from applications.core.inference import Predictor, read_like_training
         from applications.datasets.pixels import resize
 
-        height, width, _ = model.input_shape[1:]
-        call = predictor(model)
-        found = []
-        for path, image in read_like_training(inputs, about, self.on_bad_file):
-            probabilities = call(resize(image, (height, width))[None])[0]
-            found.append(Prediction(path, about["class_names"][int(probabilities.argmax())], probabilities))
-        return found
+        size, names, paths = model.input_shape[1:3], about["class_names"], []
+
+        def images() -> Iterator[np.ndarray]:
+            for path, image in read_like_training(inputs, about, self.on_bad_file):
+                paths.append(path)
+                yield resize(image, size)
+
+        outputs = list(Predictor(model).each(images()))
+        return [Prediction(path, names[int(p.argmax())], p) for path, p in zip(paths, outputs, strict=True)]
 
     def write(self, predictions: list[Prediction], folder: Path) -> list[Path]:
         """Writes `predictions.csv`: file, its likeliest class, and the probability of that."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -200,14 +200,18 @@ class ImageRegression(Application):
         )
 
     def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> list[Prediction]:
-        from applications.core.inference import predictor, read_like_training
+        from applications.core.inference import Predictor, read_like_training
         from applications.datasets.pixels import resize
 
-        size, call, names = model.input_shape[1:3], predictor(model), tuple(about["target_names"])
-        return [
-            Prediction(path, call(resize(image, size)[None])[0], names)
-            for path, image in read_like_training(inputs, about, self.on_bad_file)
-        ]
+        size, names, paths = model.input_shape[1:3], tuple(about["target_names"]), []
+
+        def images() -> Iterator[np.ndarray]:
+            for path, image in read_like_training(inputs, about, self.on_bad_file):
+                paths.append(path)
+                yield resize(image, size)
+
+        outputs = list(Predictor(model).each(images()))
+        return [Prediction(path, values, names) for path, values in zip(paths, outputs, strict=True)]
 
     def write(self, predictions: list[Prediction], folder: Path) -> list[Path]:
         """Writes `predictions.csv`: file and predicted values."""

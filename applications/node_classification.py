@@ -296,7 +296,7 @@ def graph_inputs(datasets: GraphData, form: str, features: np.ndarray) -> dict[s
 
 def run_graph(model: keras.Model, datasets: GraphData) -> np.ndarray:
     """Returns what a model says about each node, (nodes, outputs)."""
-    import numpy as np
+    from applications.core.inference import Predictor
 
     form = "edges" if "edges" in model.input else "dense"
-    return np.asarray(model(graph_inputs(datasets, form, datasets.features), training=False))[0]
+    return Predictor(model)(graph_inputs(datasets, form, datasets.features))[0]

@@ -341,10 +341,10 @@ def at_least(image: Any, size: int) -> Any:
 
 def mask_predictor(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function from an image of any size to its mask of class numbers (uint8, height x width)."""
-    from applications.core.inference import padded, predictor
+    from applications.core.inference import Predictor, padded
 
     multiple = size_multiple(model)
-    call = predictor(model)
+    call = Predictor(model)
 
     def predict(image: np.ndarray) -> np.ndarray:
         import numpy as np

@@ -369,13 +369,6 @@ def run_windows(model: keras.Model, past: np.ndarray, future: np.ndarray, batch_
         future: (windows, horizon, covariates); not used by a model without covariates known in advance.
         batch_size: Windows computed at once.
     """
-    import numpy as np
+    from applications.core.inference import Predictor
 
-    parts: list[Any] = []
-    for begin in range(0, len(past), batch_size):
-        chosen = slice(begin, begin + batch_size)
-        batch: Any = np.asarray(past[chosen], np.float32)
-        if isinstance(model.input, dict):
-            batch = {"past": batch, "future": np.asarray(future[chosen], np.float32)}
-        parts.append(np.asarray(model(batch, training=False)))
-    return np.concatenate(parts)
+    return Predictor(model, batch_size)({"past": past, "future": future} if isinstance(model.input, dict) else past)

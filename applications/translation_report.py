@@ -24,10 +24,10 @@ def translator(model: keras.Model, target: dict[str, Any]) -> Callable[[np.ndarr
         model: Pixels in, pixels out.
         target: What is known about the other kind, see `Domain.about`.
     """
-    from applications.core.inference import padded, predictor
+    from applications.core.inference import Predictor, padded
     from applications.semantic_segmentation import size_multiple
 
-    call, multiple, (low, high) = predictor(model), size_multiple(model), target["limits"]
+    call, multiple, (low, high) = Predictor(model), size_multiple(model), target["limits"]
 
     def translate(image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]

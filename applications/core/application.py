@@ -103,7 +103,9 @@ class Application:
     model: str = option("", "Model of the catalogue (`kerazoo models`).")
     model_options: dict[str, Any] = option({}, "Arguments of the builder, e.g. `--model-options.filters 32`.")
     epochs: int = option(30, "Passes over the training data.", minimum=1)
-    batch_size: int = option(32, "Samples per step, over all devices together.", minimum=1)
+    batch_size: int | Literal["max"] = option(
+        32, "Samples per step, over all devices together; max: as many as the memory has room for.", minimum=1
+    )
     learning_rate: float = option(1e-3, "Largest learning rate.", minimum=0)
     optimizer: OptimizerName = option("adam", "Optimiser.")
     schedule: ScheduleName = option("constant", "How the learning rate changes.")
@@ -117,6 +119,12 @@ class Application:
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = option("float32", "Precision of the training.")
     out: str = option("runs", "Folder of all runs.")
     name: str | None = option(None, "Name of the run; none: date and time.")
+    ema: float | None = option(
+        None, "Momentum of a moving average of the weights, e.g. 0.999, which is what is kept.", above=0, maximum=1
+    )
+    rematerialise: bool = option(
+        False, "Compute the inner values of layers twice, rather than keep them for the gradient: slower, less memory."
+    )
     loss: str = option("auto", "Loss of Keras or kerazoo.losses by its snake_case name; auto: the task's own.")
     class_weights: Literal["none", "balanced"] = option(
         "none", "`balanced` weighs each class by the inverse of its frequency."
@@ -293,6 +301,12 @@ class Application:
             raise UserError("split: train, val and test must each be above 0.")
         if self.k_folds == 1:
             raise UserError("k_folds: expected 0 (none) or at least 2, received 1.")
+        if self.k_folds and self.strategy == "multi-worker":
+            raise UserError("k_folds: cross-validation works on one machine; leave it out, or use another --strategy.")
+        if self.steps_per_execution > 1 and self.strategy == "multi-worker":
+            raise UserError("steps_per_execution: several workers take one step at a time; leave it at 1.")
+        if self.batch_size == "max" and self.strategy == "multi-worker":
+            raise UserError("batch_size: max is found on one machine; give a number, or use another --strategy.")
         if self.learning_rate <= 0:
             raise UserError(f"learning_rate: expected a value above 0, received {self.learning_rate:g}.")
         if self.name is not None and (not self.name.strip() or Path(self.name).name != self.name or self.name == ".."):
@@ -355,6 +369,13 @@ class Application:
             make_loss(self.loss)
 
     # What core asks -------------------------------------------------------------------------------------------------
+
+    @property
+    def samples_per_step(self) -> int:
+        """The batch size, where it is a number (by now)."""
+        if isinstance(self.batch_size, str):
+            raise ValueError(f"The batch size is still to be found, it is {self.batch_size!r}.")
+        return self.batch_size
 
     def create(self, *arguments: Any, **options: Any) -> keras.Model:
         """Calls the model's builder; its complaints become sentences for the user."""

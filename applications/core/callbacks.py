@@ -25,6 +25,7 @@ from applications.core.checkpoint import (
     optimizers,
     snapshot,
 )
+from applications.core.cluster import Cluster
 from applications.core.errors import UserError
 from applications.core.pictures import save_sheet, sheet_path
 from applications.core.run_directory import write_atomically
@@ -38,6 +39,32 @@ class StopTraining(Exception):
         super().__init__(reason)
         self.reason = reason
         self.culprit = culprit
+
+
+class Stop:
+    """Why a training is to end at once: callbacks wish it, the last of them decides, with one voice on all workers.
+
+    Args:
+        signals: Says whether a signal has asked for the end.
+        cluster: The workers of the training.
+
+    Attributes:
+        wish: "nan" or "max-time" where this worker wants to end.
+        culprit: What is NaN.
+    """
+
+    def __init__(self, signals: Signals, cluster: Cluster):
+        self.signals = signals
+        self.cluster = cluster
+        self.wish: str | None = None
+        self.culprit = "loss"
+
+    def decided(self) -> str | None:
+        """Returns the reason all workers end for, or None; all of them have to ask at the same step."""
+        reason = self.cluster.agree(self.wish if self.wish == "nan" else self.signals.name or self.wish)
+        if reason in ("SIGINT", "SIGTERM"):
+            self.signals.name = reason
+        return reason
 
 
 class Memory:
@@ -164,12 +191,12 @@ class History(Memory, keras.callbacks.Callback):
     """Keeps one row per epoch and writes them to `history.csv` after every epoch.
 
     Args:
-        path: The CSV file.
+        path: The CSV file; None keeps the rows in memory only.
     """
 
     remembered = ("rows",)
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path | None):
         super().__init__()
         self.path = path
         self.rows: list[dict[str, float]] = []
@@ -182,7 +209,7 @@ class History(Memory, keras.callbacks.Callback):
 
     def write(self) -> None:
         """Writes all rows atomically."""
-        if not self.rows:
+        if not self.rows or self.path is None:
             return
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         text = io.StringIO()
@@ -221,12 +248,20 @@ class Samples(keras.callbacks.Callback):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Ends the training as soon as a loss is not a finite number, and says which one."""
+    """Ends the training as soon as a loss is not a finite number, and says which one.
+
+    Args:
+        stop: Learns that wish.
+    """
+
+    def __init__(self, stop: Stop):
+        super().__init__()
+        self.stop = stop
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         culprits = [name.replace("_", " ") for name, value in _losses(logs).items() if not math.isfinite(value)]
         if culprits:
-            raise StopTraining("nan", " and ".join(diverged(self.model) or culprits))
+            self.stop.wish, self.stop.culprit = "nan", " and ".join(diverged(self.model) or culprits)
 
 
 def diverged(model: Any) -> list[str]:
@@ -248,13 +283,15 @@ class Clock(Memory, keras.callbacks.Callback):
     """Adds up the time spent in training, and ends it when `max_seconds` are over.
 
     Args:
+        stop: Learns that the time is over.
         max_seconds: Longest training, over all its resumed parts, or None.
     """
 
     remembered = ("seconds",)
 
-    def __init__(self, max_seconds: float | None = None):
+    def __init__(self, stop: Stop, max_seconds: float | None = None):
         super().__init__()
+        self.stop = stop
         self.max_seconds = max_seconds
         self.seconds = 0.0
         self._last: float | None = None
@@ -272,7 +309,7 @@ class Clock(Memory, keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.tick()
         if self.max_seconds is not None and self.seconds > self.max_seconds:
-            raise StopTraining("max-time")
+            self.stop.wish = self.stop.wish or "max-time"
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.tick()
@@ -289,7 +326,7 @@ class Checkpoint(keras.callbacks.Callback):
         batch_size: Samples per batch.
         memories: Callbacks by name whose memory is saved.
         best: The callback that keeps the best weights.
-        signals: Says whether a signal has asked for the end.
+        stop: Says whether somebody wants the training to end.
         every: Steps between two checkpoints within an epoch, or None.
         extra: Returns further plain data of the application to save.
     """
@@ -302,7 +339,7 @@ class Checkpoint(keras.callbacks.Callback):
         batch_size: int,
         memories: dict[str, Memory],
         best: BestWeights,
-        signals: Signals,
+        stop: Stop,
         every: int | None = None,
         extra: Callable[[], dict[str, Any]] = dict,
     ):
@@ -312,7 +349,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.batch_size = batch_size
         self.memories = memories
         self.best = best
-        self.signals = signals
+        self.stop = stop
         self.every = every
         self.extra = extra
         self.epoch = 0
@@ -326,7 +363,13 @@ class Checkpoint(keras.callbacks.Callback):
 
     def load(self) -> bool:
         """Restores the newest checkpoint into the model (compiled, optimiser built); False where there is none."""
-        found = self.folder.load()
+        cluster = self.stop.cluster
+        if cluster.is_chief:
+            self.folder.tidy_up()
+        cluster.wait()  # the others look when the chief has tidied up
+        found = self.folder.load(tidy=False)
+        where = f"The workers do not see the same checkpoints in '{self.folder.path}'; is it on a disk they share?"
+        cluster.require_same(-1 if found is None else found[3], where)
         if found is None:
             return False
         arrays, best, state, number = found
@@ -384,26 +427,31 @@ class Checkpoint(keras.callbacks.Callback):
         # may lie behind the end of the epoch.
         before = self.done_in_epoch
         self.done_in_epoch = min(self.first_step + batch + 1, self.steps_per_epoch)
+        reason = self.stop.decided()
+        if reason in ("nan", "max-time"):
+            raise StopTraining(reason, self.stop.culprit)
         if self.done_in_epoch == self.steps_per_epoch:
             return  # `on_epoch_end` saves and stops: only then has the epoch been validated
         due = self.every is not None and self.done_in_epoch // self.every > before // self.every
-        if self.signals.name is not None or due:
+        if reason is not None or due:
             self.save(self.epoch, self.done_in_epoch)
-        self._stop_if_asked()
+        if reason is not None:
+            raise StopTraining(reason)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.first_step = 0
         self.save(epoch + 1, 0)
-        self._stop_if_asked()
-
-    def _stop_if_asked(self) -> None:
-        if self.signals.name is not None:
-            raise StopTraining(self.signals.name)
+        reason = self.stop.decided()
+        if reason is not None:
+            raise StopTraining(reason)
 
     def save(self, epoch: int, step_in_epoch: int) -> None:
         """Writes a checkpoint that says: go on with this step of this epoch."""
         if not self.folder.keep:
             return
+        cluster = self.stop.cluster
+        if cluster.size > 1:
+            average_statistics(self.model)  # one worker saves, for all of them
         state = {
             "epoch": epoch,
             "step_in_epoch": step_in_epoch,
@@ -418,7 +466,8 @@ class Checkpoint(keras.callbacks.Callback):
             # The loss of the step was still finite, its update is not: the checkpoint before is the last good one.
             if name.startswith("model/") and not np.isfinite(arrays[name]).all():
                 raise StopTraining("nan", " and ".join(diverged(self.model)) or f"weight {variable.path}")
-        self.folder.save(self._number(epoch, step_in_epoch), arrays, self.best.weights, state)
+        if cluster.is_chief:  # all have read, though: what they gather is added up over them in doing so
+            self.folder.save(self._number(epoch, step_in_epoch), arrays, self.best.weights, state)
 
 
 class Progress(keras.callbacks.Callback):

@@ -79,12 +79,31 @@ def differing_copies(variables: dict[str, Any]) -> dict[str, np.ndarray]:
 def average_statistics(model: Any) -> None:
     """Gives batch statistics, which every device has gathered on its own part of the batches, their mean.
 
-    Of other memory a mean would mean nothing: a pool of images is another one on every device.
+    Of other memory a mean would mean nothing: a pool of images is another one on every device. Where several workers
+    train, all of them have to do it at the same step.
     """
-    for variable in model.non_trainable_variables:
+    import tensorflow as tf
+
+    statistics = [v for v in model.non_trainable_variables if v.path.rpartition("/")[2].startswith("moving_")]
+    if statistics and isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        _average_over_workers(statistics, model.distribute_strategy)
+        return
+    for variable in statistics:
         values = _values_of_copies(variable)
-        if values and variable.path.rpartition("/")[2].startswith("moving_"):
+        if values:
             variable.assign(np.mean(values, axis=0, dtype=values[0].dtype))
+
+
+def _average_over_workers(variables: list[Any], strategy: Any) -> None:
+    import tensorflow as tf
+
+    def means() -> list[Any]:
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(v.value) for v in variables])
+
+    found = tf.function(lambda: strategy.run(means), autograph=False)()
+    for variable, mean in zip(variables, found, strict=True):
+        variable.assign(strategy.experimental_local_results(mean)[0])
 
 
 def assign(variables: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> None:
@@ -149,7 +168,7 @@ class CheckpointFolder:
             The checkpoint's folder.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        self._tidy_up()
+        self.tidy_up()
         draft = Path(tempfile.mkdtemp(dir=self.path, prefix=".new-"))
         try:
             np.savez(draft / "variables.npz", **arrays)
@@ -173,7 +192,7 @@ class CheckpointFolder:
             shutil.rmtree(old, ignore_errors=True)
         return final
 
-    def _tidy_up(self) -> None:
+    def tidy_up(self) -> None:
         """Removes what killed processes have left, and puts a checkpoint back that had only been moved aside."""
         for aside in self.path.glob(".old-*"):
             place = self.path / aside.name.removeprefix(".old-")
@@ -184,9 +203,14 @@ class CheckpointFolder:
         for leftover in self.path.glob(".new-*"):
             shutil.rmtree(leftover, ignore_errors=True)
 
-    def load(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None, Any, int] | None:
-        """Reads the newest checkpoint: values, best weights, state and number, or None where there is none."""
-        self._tidy_up()
+    def load(self, *, tidy: bool = True) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None, Any, int] | None:
+        """Reads the newest checkpoint: values, best weights, state and number, or None where there is none.
+
+        Args:
+            tidy: Whether to look after what killed processes have left, which one worker does before the others look.
+        """
+        if tidy:
+            self.tidy_up()
         saved = self.saved()
         if not saved:
             return None

@@ -13,30 +13,92 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def predictor(model: keras.Model) -> Any:
-    """Returns the model as one compiled function of a batch; far quicker for few samples than `model.predict`."""
-    import functools
+class Predictor:
+    """A trained model as one compiled function, for one sample or many.
 
-    import tensorflow as tf
-
-    # A partial has no code of its own, so TensorFlow does not take several models for one that is traced too often.
-    call = tf.function(functools.partial(model, training=False), reduce_retracing=True)
-    dtype = tf.int32 if "int" in str(model.inputs[0].dtype) else tf.float32  # token numbers, or pixels
-    return lambda batch: call(tf.convert_to_tensor(batch, dtype)).numpy()
-
-
-def predict_array(model: keras.Model, images: np.ndarray, batch_size: int = 128) -> np.ndarray:
-    """Returns the model's outputs for images of one size.
+    `model.predict` sets up a pipeline and calls back around every batch, which takes a hundred times as long as the
+    network itself for a single sample. Here the model is traced once, for any number of samples, and batches are filled
+    up to a power of two, so that the kernels meet few shapes.
 
     Args:
-        model: A model with one input and one output.
-        images: Array of shape (samples, height, width, channels).
-        batch_size: Samples computed at once.
-    """
-    import numpy as np
+        model: A model with one output, and one input or several by name.
+        batch_size: Largest number of samples computed at once.
 
-    call = predictor(model)
-    return np.concatenate([call(images[i : i + batch_size]) for i in range(0, len(images), batch_size)])
+    Example:
+        >>> predict = Predictor.of_run("runs/image-classification/digits")
+        >>> predict(images).shape
+        (1000, 10)
+    """
+
+    def __init__(self, model: keras.Model, batch_size: int = 128):
+        import functools
+
+        import tensorflow as tf
+
+        self.model = model
+        self._types = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), model.input)
+        first = tf.nest.flatten(self._types)[0]
+        self.batch_size = first.shape[0] or batch_size
+        self._fixed = first.shape[0] is not None
+        call = functools.partial(model, training=False)
+        self._call = tf.function(call, input_signature=[self._types], autograph=False)
+
+    @classmethod
+    def of_run(cls, path: str | Path, batch_size: int = 128) -> Predictor:
+        """Returns the predictor of a finished run; raises UserError where there is none."""
+        from applications.core.evaluation import load_run_model, open_finished
+
+        return cls(load_run_model(open_finished(path)), batch_size)
+
+    def __call__(self, inputs: Any) -> np.ndarray:
+        """Returns the outputs for samples.
+
+        Args:
+            inputs: Array with the samples along its first axis, or several by the names of the model's inputs.
+        """
+        import numpy as np
+        import tensorflow as tf
+
+        arrays = tf.nest.map_structure(np.asarray, inputs)
+        count = len(tf.nest.flatten(arrays)[0])
+        if not count:
+            raise ValueError("A model needs at least one sample, received none.")
+        starts = range(0, count, self.batch_size)
+        return np.concatenate([self._batch(arrays, begin, min(count, begin + self.batch_size)) for begin in starts])
+
+    def _batch(self, arrays: Any, begin: int, end: int) -> np.ndarray:
+        import numpy as np
+        import tensorflow as tf
+
+        size = self.batch_size if self._fixed else bucket(end - begin, self.batch_size)
+        rows = np.minimum(np.arange(begin, begin + size), end - 1)  # the last sample again and again
+        batch = tf.nest.map_structure(
+            lambda x, spec: tf.convert_to_tensor(np.asarray(x[rows], spec.dtype.as_numpy_dtype)), arrays, self._types
+        )
+        return self._call(batch).numpy()[: end - begin]
+
+    def each(self, samples: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yields the output of every sample; neighbours of one shape are computed together."""
+        import numpy as np
+
+        waiting: list[np.ndarray] = []
+        for sample in samples:
+            if waiting and (sample.shape != waiting[0].shape or len(waiting) == self.batch_size):
+                yield from self(np.stack(waiting))
+                waiting = []
+            waiting.append(sample)
+        if waiting:
+            yield from self(np.stack(waiting))
+
+
+def bucket(count: int, largest: int) -> int:
+    """Returns the smallest power of two that is not below `count`, `largest` at most."""
+    return min(largest, 1 << (count - 1).bit_length())
+
+
+def predict_array(model: keras.Model, inputs: Any, batch_size: int = 128) -> np.ndarray:
+    """Returns the model's outputs for samples, see `Predictor`."""
+    return Predictor(model, batch_size)(inputs)
 
 
 def padded(image: np.ndarray, multiple: int) -> np.ndarray:

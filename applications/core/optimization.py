@@ -1,13 +1,15 @@
 """Optimisers, learning-rate schedules and losses by name."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from applications.core.config import option
 from applications.core.errors import UserError, nearest
 
 if TYPE_CHECKING:
     import keras
+
+    from applications.core.application import Application
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
 SCHEDULES = ("constant", "step", "exponential", "inverse-time", "cosine", "linear", "plateau")
@@ -43,6 +45,10 @@ class ScheduleOptions:
     decay_epochs: float | None = option(None, "Epochs between two decays; none: a third of the training.", above=0)
     patience: int = option(5, "Epochs without improvement before a plateau decay.", minimum=1)
     minimum: float = option(0.0, "Learning rate that cosine, linear and plateau end at.", minimum=0)
+    scaling: Literal["none", "linear", "sqrt"] = option(
+        "none", "How the learning rate follows the batch size: not, in proportion to it, or to its square root."
+    )
+    scaling_batch: int = option(32, "Batch size that the learning rate belongs to.", minimum=1)
 
 
 def make_optimizer(
@@ -102,6 +108,24 @@ def optimizer_names(model: "keras.Model") -> list[str]:
     import inspect
 
     return [name for name in inspect.signature(model.compile).parameters if name.endswith("_optimizer")]
+
+
+def scaled_rate(learning_rate: float, batch_size: int, app: "Application") -> float:
+    """Returns the learning rate for the samples of one update, by the rule of `schedule_options.scaling`.
+
+    The batch size is that of all devices together, so more devices alone change nothing.
+
+    Args:
+        learning_rate: The rate for `schedule_options.scaling_batch` samples.
+        batch_size: Samples of a batch.
+        app: Its `schedule_options` have the rule, its `optimizer_options` say how many batches make an update.
+
+    References:
+        P. Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour", arXiv:1706.02677 (linear).
+    """
+    power = {"none": 0.0, "linear": 1.0, "sqrt": 0.5}[app.schedule_options.scaling]
+    samples = batch_size * app.optimizer_options.accumulation_steps
+    return learning_rate * (samples / app.schedule_options.scaling_batch) ** power
 
 
 def make_schedule(

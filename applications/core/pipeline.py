@@ -6,7 +6,7 @@ run starts in the middle of an epoch by starting at a position: nothing is read 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -39,13 +39,35 @@ class Samples:
     num_draws: int = 0
 
 
+@dataclass(frozen=True)
+class Share:
+    """Which rows of every batch a worker takes, and how many devices they are for.
+
+    Attributes:
+        worker: Number of the worker.
+        workers: Number of all workers.
+        devices: Devices of each worker.
+    """
+
+    worker: int = 0
+    workers: int = 1
+    devices: int = 1
+
+
 def steps_per_epoch(size: int, batch_size: int) -> int:
     """Returns the number of training batches: the last, incomplete one is left out (another rest each epoch)."""
     return max(1, size // batch_size)
 
 
 def training_batches(
-    samples: Samples, batch_size: int, *, seed: int, epoch: int = 0, position: int = 0, endless: bool = False
+    samples: Samples,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int = 0,
+    position: int = 0,
+    endless: bool = False,
+    share: Share = Share(),
 ) -> "tf.data.Dataset":
     """Returns the shuffled, augmented batches of an epoch from a position on.
 
@@ -59,20 +81,24 @@ def training_batches(
         endless: Whether the following epochs come after it, for ever. One iterator then serves a whole `fit`: the first
             batches of an epoch are made during the validation before it, and no time goes into new iterators, which
             took longer than a short epoch.
+        share: What this worker takes of each batch; the order of the samples is the same for all workers.
 
     Returns:
-        A `tf.data.Dataset` of batches.
+        A `tf.data.Dataset` of batches; of several devices, one device's part after the other.
     """
     import tensorflow as tf
 
     steps = steps_per_epoch(samples.size, batch_size)
     used = min(steps * batch_size, samples.size)
+    own = min(batch_size, used) // share.workers
 
     def epoch_order(number: "tf.Tensor") -> "tf.data.Dataset":
         order = tf.random.experimental.stateless_shuffle(
             tf.range(samples.size, dtype=tf.int64), seed=tf.stack([tf.cast(seed, tf.int64), number])
         )
         rest = order[tf.where(number == epoch, position, 0) : used]
+        if share.workers > 1:
+            rest = tf.reshape(tf.reshape(rest, [-1, share.workers, own])[:, share.worker], [-1])
         return tf.data.Dataset.from_tensor_slices((rest, tf.repeat(number, tf.shape(rest)[0])))
 
     def load(index: "tf.Tensor", number: "tf.Tensor") -> tuple:
@@ -81,14 +107,28 @@ def training_batches(
 
     dataset = tf.data.Dataset.range(epoch, 2**60 if endless else epoch + 1).flat_map(_as_it_is(epoch_order))
     dataset = dataset.map(_as_it_is(load), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.batch(min(batch_size, used), drop_remainder=True)
+    dataset = dataset.batch(own // share.devices, drop_remainder=True)
     augment = samples.augment or (lambda *batch: batch[:-1])
     dataset = dataset.map(_as_it_is(augment), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     if not endless:
         # Without a known length Keras finds the end of an epoch by a step that fails, and in that step everything that
         # does not need the data (the count of the running means, the optimiser's iterations) has already been updated.
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps - position // batch_size))
-    return _sharded_by_data(dataset.prefetch(tf.data.AUTOTUNE))
+        batches = share.devices * (steps - position // batch_size)
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def shared_training_batches(
+    samples: Samples, batch_size: int, strategy: "tf.distribute.Strategy", **options: Any
+) -> "tf.distribute.DistributedDataset":
+    """Returns the same as `training_batches` for several workers, each of which makes its own rows only."""
+
+    def batches(context: "tf.distribute.InputContext") -> "tf.data.Dataset":
+        workers = context.num_input_pipelines
+        share = Share(context.input_pipeline_id, workers, context.num_replicas_in_sync // workers)
+        return training_batches(samples, batch_size, share=share, **options)
+
+    return strategy.distribute_datasets_from_function(batches)
 
 
 def _as_it_is(function: "Callable[..., Any]") -> "Callable[..., Any]":
@@ -106,14 +146,14 @@ def sample_draws(count: int, seed: int, epoch: "tf.Tensor", index: "tf.Tensor") 
     return tf.random.stateless_uniform([count], seed=tf.stack([mixed, index]))
 
 
-def _in_order(samples: Samples) -> "tf.data.Dataset":
-    """Returns all samples one by one, neither shuffled nor augmented."""
+def _in_order(samples: Samples, chosen: Any = None) -> "tf.data.Dataset":
+    """Returns all samples (or the chosen ones) one by one, neither shuffled nor augmented."""
     import tensorflow as tf
 
     def load(index: "tf.Tensor") -> tuple:
         return samples.load(index, tf.zeros([0]))
 
-    dataset = tf.data.Dataset.range(samples.size)
+    dataset = tf.data.Dataset.range(samples.size) if chosen is None else tf.data.Dataset.from_tensor_slices(chosen)
     return dataset.map(_as_it_is(load), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
@@ -125,25 +165,43 @@ def evaluation_batches(samples: Samples, batch_size: int) -> "tuple[tf.data.Data
     import tensorflow as tf
 
     dataset = _in_order(samples).batch(batch_size).repeat().prefetch(tf.data.AUTOTUNE)
-    return _sharded_by_data(dataset), -(-samples.size // batch_size)
+    return dataset, -(-samples.size // batch_size)
 
 
 def shared_evaluation_batches(
     samples: Samples, batch_size: int, strategy: "tf.distribute.Strategy"
 ) -> "tuple[tf.distribute.DistributedDataset, int]":
-    """Returns the same as `evaluation_batches` for devices that work on each batch together.
+    """Returns the same as `evaluation_batches` for devices, of one worker or several, that share each batch.
 
     Left to itself, TensorFlow gives the whole rest of a last batch to the first device and nothing to the others, and a
     convolution of no image at all fails.
     """
+    import numpy as np
     import tensorflow as tf
 
     sizes = shared_sizes(samples.size, batch_size, strategy.num_replicas_in_sync)
+    parts = np.split(np.arange(samples.size), np.cumsum(sizes)[:-1])
 
-    def batches(_: Any) -> "tf.data.Dataset":
-        return _in_order(samples).batch(max(sizes)).rebatch(sizes).repeat().prefetch(tf.data.AUTOTUNE)
+    def batches(context: "tf.distribute.InputContext") -> "tf.data.Dataset":
+        workers = context.num_input_pipelines
+        devices = strategy.num_replicas_in_sync // workers
+        own = [part for n, part in enumerate(parts) if n // devices % workers == context.input_pipeline_id]
+        dataset = _in_order(samples, np.concatenate(own)).batch(max(sizes)).rebatch([len(part) for part in own])
+        return dataset.repeat().prefetch(tf.data.AUTOTUNE)
 
     return strategy.distribute_datasets_from_function(batches), len(sizes) // strategy.num_replicas_in_sync
+
+
+def whole_batches(samples: Samples, batch_size: int, devices: int) -> Samples:
+    """Returns the samples without the rest that does not fill a batch: a TPU compiles for one shape.
+
+    Args:
+        samples: A split.
+        batch_size: Samples of a step.
+        devices: Their number, which divides every step; of fewer samples than a batch as many as it divides are left.
+    """
+    step = min(batch_size, samples.size - samples.size % devices)
+    return replace(samples, size=samples.size // step * step if step else samples.size)
 
 
 def shared_sizes(size: int, batch_size: int, replicas: int) -> list[int]:
@@ -176,15 +234,6 @@ def shared_sizes(size: int, batch_size: int, replicas: int) -> list[int]:
             f"{2 * replicas} images in each part of the data."
         )
     return [step // replicas + (device < step % replicas) for step in steps for device in range(replicas)]
-
-
-def _sharded_by_data(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
-    """States how several machines share the samples: each takes every n-th."""
-    import tensorflow as tf
-
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return dataset.with_options(options)
 
 
 def image_reader(store: "ImageStore") -> "Callable[[tf.Tensor], tf.Tensor]":

@@ -3,6 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Any
 
+from applications.core.cluster import Cluster, tf_config
 from applications.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -12,12 +13,14 @@ STRATEGIES = ("auto", "single", "mirrored", "multi-worker", "tpu")
 _POLICIES = {"float32": None, "mixed_float16": "mixed_float16", "mixed_bfloat16": "mixed_bfloat16"}
 
 
-def make_strategy(name: str) -> "tf.distribute.Strategy":
+def make_strategy(name: str, cluster: Cluster | None = None) -> "tf.distribute.Strategy":
     """Returns the tf.distribute strategy of a name.
 
     Args:
         name: "auto" (TPU where one is announced, mirrored over several GPUs, else one device), "single", "mirrored"
-            (all GPUs, or all logical CPUs where there is no GPU), "multi-worker" (machines in `TF_CONFIG`) or "tpu".
+            (all GPUs, or all logical CPUs where there is no GPU), "multi-worker" (see `applications.core.cluster`) or
+            "tpu".
+        cluster: The workers, of "multi-worker"; it learns the strategy.
 
     Returns:
         A `tf.distribute.Strategy`.
@@ -27,6 +30,8 @@ def make_strategy(name: str) -> "tf.distribute.Strategy":
     """
     import tensorflow as tf
 
+    if name == "multi-worker":
+        return _multi_worker(Cluster.around(name) if cluster is None else cluster)
     gpus = tf.config.list_logical_devices("GPU")
     if name == "auto":
         name = "tpu" if os.environ.get("TPU_NAME") else "mirrored" if len(gpus) > 1 else "single"
@@ -35,13 +40,6 @@ def make_strategy(name: str) -> "tf.distribute.Strategy":
     if name == "mirrored":
         devices = gpus or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
-    if name == "multi-worker":
-        if not os.environ.get("TF_CONFIG"):
-            raise UserError(
-                "--strategy multi-worker: the environment variable TF_CONFIG is not set, so the machines are unknown; "
-                "set it on each machine or use --strategy mirrored."
-            )
-        return tf.distribute.MultiWorkerMirroredStrategy()
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
         tf.config.experimental_connect_to_cluster(resolver)
@@ -52,6 +50,24 @@ def make_strategy(name: str) -> "tf.distribute.Strategy":
             f"--strategy tpu: no TPU was found ({reason}); set TPU_NAME to the address of one, or use --strategy auto."
         ) from None
     return tf.distribute.TPUStrategy(resolver)
+
+
+def _multi_worker(cluster: Cluster) -> "tf.distribute.Strategy":
+    """Connects this worker with the others; it must come before anything else asks TensorFlow for its devices."""
+    import json
+
+    import tensorflow as tf
+
+    os.environ["TF_CONFIG"] = json.dumps(tf_config(os.environ))
+    try:
+        cluster.strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        if "program startup" not in str(error):
+            raise
+        raise UserError(
+            "--strategy multi-worker: TensorFlow has been at work in this process; start a new one for each worker."
+        ) from None
+    return cluster.strategy
 
 
 def dtype_policy(precision: str) -> str | None:
@@ -74,14 +90,14 @@ def prepare(seed: int, deterministic: bool) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def execution_arguments(execution: str, deterministic: bool) -> dict[str, Any]:
+def execution_arguments(execution: str, deterministic: bool, devices: int = 1) -> dict[str, Any]:
     """Returns the arguments of `compile` that say how steps are executed.
 
     XLA is off on the CPU unless asked for: Keras' own "auto" turns it on there, where plain convolutional networks
-    become about twice slower.
+    become about twice slower. It is off for several devices, too, where Keras' own "auto" turns it off.
     """
     import tensorflow as tf
 
-    if execution == "auto" and not deterministic:
+    if execution == "auto" and not deterministic and devices == 1:
         return {"jit_compile": bool(tf.config.list_physical_devices("GPU"))}
     return {"jit_compile": execution == "xla"}

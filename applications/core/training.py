@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from applications.core import report as reports
 from applications.core.application import Application, seconds
+from applications.core.cluster import Cluster
 from applications.core.config import from_dict, read_yaml, to_dict
 from applications.core.errors import UserError
 from applications.core.quiet import discard_output
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     import keras
 
     from applications.core.callbacks import BestWeights, Checkpoint
+    from applications.core.meters import DataWait
     from applications.datasets.data import Datasets
 
 Show = Callable[[str], None]
@@ -54,10 +58,16 @@ def start(application: Application, show: Show = say) -> RunDirectory:
         Interrupted: SIGINT or SIGTERM; the run can be resumed.
     """
     application.check()
-    RunDirectory.check_free(application.out, application.task, application.name)
+    cluster = Cluster.around(application.strategy)
+    if cluster.size > 1 and application.name is None:
+        raise UserError("name: with several workers the run needs one, so that all of them mean the same folder.")
+    if cluster.is_chief:
+        RunDirectory.check_free(application.out, application.task, application.name)
     application = with_absolute_paths(application)
     session = Session(application, show)
-    config = yaml_of(application)
+    if not cluster.is_chief:
+        return session.work(RunDirectory(Path(application.out) / application.task / str(application.name)))
+    config = yaml_of(application.replace(batch_size=session.application.batch_size))
     run = RunDirectory.create(application.out, application.task, config, application.name)
     with run.lock():
         run.write_json("environment.json", environment())
@@ -76,11 +86,13 @@ def resume(path: str | Path, show: Show = say) -> RunDirectory:
         The finished run.
     """
     run = RunDirectory.open(path)
+    if run.status == "finished":
+        show(f"{run.path} is finished already.")
+        return run
+    application = load_application(run)
+    if not Cluster.around(application.strategy).is_chief:
+        return Session(application, show).work(run)
     with run.lock():
-        if run.status == "finished":
-            show(f"{run.path} is finished already.")
-            return run
-        application = load_application(run)
         if not (run / "environment.json").exists():
             run.write_json("environment.json", environment())
         return Session(application, show).work(run)
@@ -167,6 +179,7 @@ class Session:
     """
 
     def __init__(self, application: Application, show: Show = say, datasets: Datasets | None = None):
+        from applications.core import batch_size
         from applications.core.quiet import import_tensorflow
         from applications.core.strategy import make_strategy, prepare
 
@@ -174,10 +187,13 @@ class Session:
         if application.fast_dev_run:
             application = application.replace(epochs=1, k_folds=0)
         self.application = application
-        self.show = show
         prepare(application.seed, application.deterministic)
-        self.strategy = make_strategy(application.strategy)
-        check_batch_size(application.batch_size, self.replicas)
+        self.cluster = Cluster.around(application.strategy)
+        self.strategy = make_strategy(application.strategy, self.cluster)
+        self.show = show if self.cluster.is_chief else lambda line: None
+        show = self.show
+        if application.batch_size != "max":
+            check_batch_size(application.samples_per_step, self.replicas)
         application.check_loss()
         self.signals = Signals()
         self.datasets = datasets or application.datasets(progress=reading_progress())
@@ -186,8 +202,14 @@ class Session:
             show(f"warning: {warning}")
         if self.datasets.skipped:
             show(f"warning: {len(self.datasets.skipped)} unreadable files were left out; the report lists them.")
+        content = crc32(f"{self.datasets.fingerprint} {split_hash(self.datasets.split)}".encode())
+        self.cluster.require_same(content, "The workers read different data; give all of them the same files")
         self.fold_splits = self._fold_splits()
         first = dataclasses.replace(self.datasets, split=self.fold_splits[0]) if self.fold_splits else self.datasets
+        if application.batch_size == "max":
+            self.application = application.replace(batch_size=self.replicas)
+            self.application = application.replace(batch_size=batch_size.largest(Fit(self, first)))
+            show(f"batch size: {self.application.batch_size}, the largest that fits")
         self.first_fit = Fit(self, first)
 
     @property
@@ -211,7 +233,12 @@ class Session:
         return [{"train": pool[a], "val": pool[b], "test": datasets.split["test"]} for a, b in folds]
 
     def work(self, run: RunDirectory) -> RunDirectory:
-        """Trains, evaluates and reports into `run`; the caller holds its lock."""
+        """Trains, evaluates and reports into `run`, whose lock the caller holds; who is not the chief only trains."""
+        if not self.cluster.is_chief:
+            with self.signals.caught(run):
+                self.first_fit.train(run)
+                self.cluster.wait()  # for the chief's report: to TensorFlow, a worker that has left has crashed
+            return run
         refuse_changes(run, self.datasets, self.application.data)
         run.write_json("data.json", about(self.datasets))
         try:
@@ -222,6 +249,7 @@ class Session:
                 else:
                     finish(run, self.first_fit, self.first_fit.train(run))
                 self.signals.check(run)  # in case a library has swallowed the exception
+                self.cluster.wait()
         except Interrupted:
             run.set_status("interrupted")
             raise
@@ -316,13 +344,16 @@ class Fit:
         extra_callbacks: Further callbacks by name.
         keeps_checkpoints: Whether checkpoints are written.
         keeps_best: Whether the best weights are the result, rather than the last ones.
+        meter: Measures how long batches are waited for; None before `train`, where several
+            devices fetch them ahead, and where everything is deterministic.
         history: One row per epoch, once trained.
     """
 
     def __init__(self, session: Session, datasets: Datasets):
         import keras
 
-        from applications.core import optimization, pipeline
+        from applications.core import keras_multi_worker, optimization, pipeline
+        from applications.core.rematerialisation import rematerialise
         from applications.core.strategy import dtype_policy, execution_arguments
 
         self.session = session
@@ -331,41 +362,48 @@ class Fit:
         self.samples = app.samples(datasets, "train", training=True)
         self.validation_samples = app.samples(datasets, "val", training=False)
         if app.fast_dev_run:
-            limit = 2 * app.batch_size
+            limit = 2 * app.samples_per_step
             self.samples = dataclasses.replace(self.samples, size=min(limit, self.samples.size))
             self.validation_samples = dataclasses.replace(
                 self.validation_samples, size=min(limit, self.validation_samples.size)
             )
         replicas = session.replicas
         # The only batch of a part that is smaller than one must be divisible too.
-        small = replicas > 1 and self.samples.size < app.batch_size
+        small = replicas > 1 and self.samples.size < app.samples_per_step
         self.batch_size = (
-            pipeline.shared_sizes(self.samples.size, app.batch_size, replicas)[0] * replicas
+            pipeline.shared_sizes(self.samples.size, app.samples_per_step, replicas)[0] * replicas
             if small
-            else app.batch_size
+            else app.samples_per_step
         )
         self.max_seconds = seconds(app.max_time)
         self.until: int | None = None
         self.extra_callbacks: dict[str, Any] = {}
         self.keeps_checkpoints = self.keeps_best = True
+        self.meter: DataWait | None = None
         self.history: list[dict[str, float]] = []
         self.steps = pipeline.steps_per_epoch(self.samples.size, self.batch_size)
         keras.utils.set_random_seed(app.seed)  # so that a fold starts as a run of its own would
         with session.strategy.scope():
             self.model = app.build(datasets, dtype_policy(app.precision))
+            if app.rematerialise:
+                rematerialise(self.model)
             names = optimization.optimizer_names(self.model)
             optimizer = {name: self._optimizer() for name in names} if names else self._optimizer()
-            execution = execution_arguments(app.execution, app.deterministic)
+            execution = execution_arguments(app.execution, app.deterministic, session.replicas)
             app.compile(self.model, optimizer, steps_per_execution=app.steps_per_execution, **execution)
+        if app.ema is not None and self.model.optimizer is None:
+            raise UserError(f"ema: {app.model} has several optimisers and averages of its own; leave --ema out.")
+        if session.cluster.size > 1:
+            keras_multi_worker.mend(self.model, session.strategy)
 
     def _optimizer(self) -> keras.Optimizer:
         """Makes the optimiser the options ask for, with a schedule of its own."""
-        from applications.core import optimization
+        from applications.core import averaging, optimization
 
         app = self.application
         rate = optimization.make_schedule(
             app.schedule,
-            app.learning_rate,
+            optimization.scaled_rate(app.learning_rate, app.samples_per_step, app),
             epochs=app.epochs,
             steps_per_epoch=self.steps,
             options=app.schedule_options,
@@ -373,7 +411,10 @@ class Fit:
         optimizer = optimization.make_optimizer(
             app.optimizer, rate, app.optimizer_options, default_beta_1=app.default_beta_1
         )
-        return app.adapt(optimizer, self.model, self.steps)
+        optimizer = app.adapt(optimizer, self.model, self.steps)
+        if app.ema is not None:
+            averaging.keep_average(optimizer, app.ema)
+        return optimizer
 
     def train(self, run: RunDirectory) -> dict[str, Any]:
         """Trains to the end (or on from the last checkpoint) and leaves the best weights in `self.model`.
@@ -384,10 +425,12 @@ class Fit:
         Returns:
             Metrics of the training: best epoch, its logs, seconds, why it ended.
         """
-        from applications.core import pipeline
         from applications.core.callbacks import StopTraining
+        from applications.core.meters import DataWait, clock_runs
 
         app = self.application
+        if self.session.replicas == 1 and clock_runs():
+            self.meter = DataWait()
         validation, validation_steps = self._validation()
         self._build_variables(validation)
         callbacks = self._callbacks(run)
@@ -396,6 +439,8 @@ class Fit:
         )
         checkpoint.set_model(self.model)
         best.set_model(self.model)
+        if app.ema is not None:
+            callbacks["averaged"].set_model(self.model)
         resumed = checkpoint.load()
         if resumed:
             app.restore(checkpoint.loaded_extra)
@@ -410,21 +455,14 @@ class Fit:
                 # An epoch resumed in its middle is a fit of its own, since all epochs of a fit are equally long; and so
                 # is each epoch whose last call of the device has fewer steps, which would reach into the next one.
                 alone = checkpoint.first_step > 0 or self.steps % app.steps_per_execution > 0
-                batches = pipeline.training_batches(
-                    self.samples,
-                    self.batch_size,
-                    seed=app.seed,
-                    epoch=checkpoint.epoch,
-                    position=checkpoint.first_step * self.batch_size,
-                    endless=not alone,
-                )
+                batches = self.batches(checkpoint.epoch, checkpoint.first_step, endless=not alone)
                 last = checkpoint.epoch + 1 if alone else epochs
                 progress.first_step = checkpoint.first_step
                 self.model.fit(
                     batches,
                     initial_epoch=checkpoint.epoch,
                     epochs=last,
-                    steps_per_epoch=None if alone else self.steps,
+                    steps_per_epoch=self.steps - checkpoint.first_step,
                     validation_data=validation,
                     validation_steps=validation_steps,
                     verbose=0,
@@ -447,6 +485,8 @@ class Fit:
             reason = "early-stopping"
         history.write()
         self.history = history.rows
+        if app.ema is not None:
+            callbacks["averaged"].put_in()
         return self._finished(reason, history.rows, best, clock.seconds)
 
     def _diverged(self, culprit: str, checkpoint: Checkpoint, best: BestWeights) -> None:
@@ -463,8 +503,13 @@ class Fit:
         self.session.show(f"The {culprit} became NaN in epoch {epoch}; the {kept} before it is kept.")
 
     def _finished(self, reason: str, rows: list[dict], best: BestWeights, spent: float) -> dict[str, Any]:
+        from applications.core.meters import peak_memory
+
         if self.keeps_best:
             best.apply()
+        warning = self.meter and self.meter.warning()
+        if warning:
+            self.session.show(f"warning: {warning}")
         row = rows[best.best_epoch] if best.best_epoch is not None and best.best_epoch < len(rows) else {}
         return {
             "best_epoch": None if best.best_epoch is None else best.best_epoch + 1,
@@ -473,16 +518,37 @@ class Fit:
             "stopped_by": reason,
             "training_seconds": round(spent, 3),
             "params": int(self.model.count_params()),
+            "peak_memory": peak_memory(),
+            **(self.meter.figures() if self.meter else {}),
         }
+
+    def batches(self, epoch: int, first_step: int, *, endless: bool) -> Any:
+        """Returns the training batches from a step on; of several workers, what this one takes of them."""
+        from applications.core import pipeline
+
+        session = self.session
+        make: Callable[..., Any] = pipeline.training_batches
+        if session.cluster.size > 1:
+            make = functools.partial(pipeline.shared_training_batches, strategy=session.strategy)
+        options = {"seed": self.application.seed, "epoch": epoch, "position": first_step * self.batch_size}
+        batches = make(self.samples, self.batch_size, endless=endless, **options)
+        return self.meter.timed(batches) if self.meter else batches
 
     def _validation(self) -> tuple[Any, int]:
         """Returns the validation batches, which repeat, and how many make one pass."""
+        import tensorflow as tf
+
         from applications.core import pipeline
 
         app, strategy = self.application, self.session.strategy
-        if self.session.replicas == 1 or app.strategy == "multi-worker":
-            return pipeline.evaluation_batches(self.validation_samples, app.batch_size)
-        return pipeline.shared_evaluation_batches(self.validation_samples, app.batch_size, strategy)
+        samples = self.validation_samples
+        if isinstance(strategy, tf.distribute.TPUStrategy):
+            samples = pipeline.whole_batches(samples, app.samples_per_step, self.session.replicas)
+            if samples.size < self.validation_samples.size:
+                self.session.show(f"validation: {samples.size} of {self.validation_samples.size}, whole batches only")
+        if self.session.replicas == 1:
+            return pipeline.evaluation_batches(samples, app.samples_per_step)
+        return pipeline.shared_evaluation_batches(samples, app.samples_per_step, strategy)
 
     def _build_variables(self, batches: Any) -> None:
         """Creates the variables of optimiser, metrics and random generators that Keras makes on the first step."""
@@ -500,6 +566,7 @@ class Fit:
         import keras
 
         from applications.core import callbacks as cb
+        from applications.core.averaging import AveragedWeights
         from applications.core.checkpoint import CheckpointFolder
 
         app = self.application
@@ -523,10 +590,16 @@ class Fit:
                 min_delta=app.early_stopping.min_delta,
             )
         found["best"] = cb.BestWeights(monitor, mode)
-        found["history"] = cb.History(run / "history.csv")
-        found["clock"] = cb.Clock(self.max_seconds)
-        found["nan"] = cb.StopOnNaN()
-        if app.tensorboard:
+        if app.ema is not None:
+            found["averaged"] = AveragedWeights()
+        if self.meter is not None:
+            found["data_wait"] = self.meter
+        chief = self.session.cluster.is_chief
+        stop = cb.Stop(self.session.signals, self.session.cluster)
+        found["history"] = cb.History(run / "history.csv" if chief else None)
+        found["clock"] = cb.Clock(stop, self.max_seconds)
+        found["nan"] = cb.StopOnNaN(stop)
+        if app.tensorboard and chief:
             found["tensorboard"] = keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False)
         if self.keeps_checkpoints:
             found["samples"] = cb.Samples(run.path, lambda model: app.drawn(model, self.datasets))
@@ -537,7 +610,7 @@ class Fit:
             CheckpointFolder(run / "checkpoints", keep=2 if self.keeps_checkpoints else 0),
             steps_per_epoch=self.steps,
             batch_size=self.batch_size,
-            signals=self.session.signals,
+            stop=stop,
             memories=memories,
             best=found["best"],
             every=app.checkpoint_every,
@@ -557,7 +630,7 @@ def finish(run: RunDirectory, fit: Fit, training: dict[str, Any]) -> None:
         run.write_text(name, text)
     began = time.monotonic()
     if app.fast_dev_run:
-        datasets = limited(datasets, app.batch_size)
+        datasets = limited(datasets, app.samples_per_step)
     result = app.report(model, datasets)
     result.baseline_name, result.baseline = app.baseline(datasets)
     training["evaluation_seconds"] = round(time.monotonic() - began, 3)

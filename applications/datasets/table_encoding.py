@@ -121,20 +121,15 @@ def run_table(model: keras.Model, columns: Sequence[Column], rows: np.ndarray | 
         columns: The columns, in the order of the training.
         rows: Numbers of the rows, or None for all.
     """
-    import numpy as np
-    import tensorflow as tf
+    from applications.core.inference import Predictor
 
     ordered = numbers_first(columns)
-    chosen = np.arange(len(columns[0].values)) if rows is None else rows
-    outputs = []
-    for start in range(0, len(chosen), 4096):
-        part = chosen[start : start + 4096]
-        batch = {
-            name: tf.constant(column.values[part][:, None], tf.float32 if column.kind == "number" else tf.string)
+    return Predictor(model, batch_size=4096)(
+        {
+            name: (column.values if rows is None else column.values[rows])[:, None]
             for name, column in zip(input_names(ordered), ordered, strict=True)
         }
-        outputs.append(model(batch, training=False).numpy())
-    return np.concatenate(outputs)
+    )
 
 
 def unseen_by(model: keras.Model, columns: Sequence[Column]) -> list[str]:

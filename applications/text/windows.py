@@ -57,9 +57,9 @@ def bits_of_tokens(model: keras.Model, ids: np.ndarray, start: int) -> np.ndarra
     """
     import numpy as np
 
-    from applications.core.inference import predictor
+    from applications.core.inference import Predictor
 
-    length, call = model.input_shape[1], predictor(model)
+    length, call = model.input_shape[1], Predictor(model, batch_size=64)
     if len(ids) <= length:
         raise UserError(f"The text has {len(ids)} tokens; at least {length + 1} are needed to measure it.")
     stride = max(1, length // 2)

@@ -186,3 +186,33 @@ def test_balanced_weights_have_mean_one_over_the_samples():
     assert (weights * counts).sum() == pytest.approx(counts.sum())
     assert weights[0] * 90 == pytest.approx(weights[1] * 10)
     assert weights[2] == 0
+
+
+@pytest.mark.parametrize(("size", "batch", "devices", "expected"), [(70, 32, 8, 64), (64, 32, 8, 64), (21, 32, 8, 16)])
+def test_a_tpu_validates_on_whole_batches(size, batch, devices, expected):
+    from applications.core.pipeline import Samples, shared_sizes, whole_batches
+
+    whole = whole_batches(Samples(size, lambda index, draws: ()), batch, devices)
+    assert whole.size == expected
+    assert len(set(shared_sizes(whole.size, batch, devices))) == 1
+
+
+@pytest.mark.parametrize(("workers", "devices"), [(1, 1), (2, 1), (2, 2)])
+def test_workers_take_their_rows_of_the_same_batches(workers, devices):
+    import numpy as np
+
+    from applications.core.pipeline import Samples, Share, training_batches
+
+    samples = Samples(27, lambda index, draws: (index,))
+
+    def rows(share):
+        batches = training_batches(samples, 8, seed=3, epoch=2, position=8, share=share)
+        assert len(batches) == 2 * share.devices
+        return [
+            np.concatenate(list(b)) for b in zip(*[iter(x.numpy() for (x,) in batches)] * share.devices, strict=True)
+        ]
+
+    whole = rows(Share())
+    parts = [rows(Share(worker, workers, devices)) for worker in range(workers)]
+    for step, batch in enumerate(whole):
+        assert np.concatenate([part[step] for part in parts]).tolist() == batch.tolist()
