@@ -330,9 +330,9 @@ def enlarger(model: keras.Model, limits: tuple[float, float], dtype: Any) -> Cal
     """Returns a function from an image of any size to a larger one, in pixels of the given dtype."""
     import numpy as np
 
-    from applications.core.inference import predictor
+    from applications.core.inference import Predictor
 
-    call = predictor(model)
+    call = Predictor(model)
     return lambda image: _rounded(np.clip(call(np.asarray(image, np.float32)[None])[0], *limits), dtype)
 
 
