@@ -49,6 +49,7 @@ class SuperResolution(Application):
         *Application.reserved_options,
         "num_channels",
         "scale",
+        "global_skip",
         "perceptual_network",
         "output_activation",
     )
@@ -64,6 +65,9 @@ class SuperResolution(Application):
     batch_size: int = option(16, "Crops per step, over all devices together.", minimum=1)
     learning_rate: float = option(1e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
+    global_skip: bool = option(
+        True, "Whether the network adds to the image enlarged by interpolation; the paper's makes all of it anew."
+    )
     crop_size: int = option(64, "Height and width of the large training crops in pixels.", minimum=8)
     crops_per_image: int | None = option(
         None, "Crops taken from each image per epoch; none: as many as cover its area.", minimum=1
@@ -150,7 +154,7 @@ class SuperResolution(Application):
 
     def build(self, datasets: Datasets, dtype: str | None = None) -> keras.Model:
         small, channels = self.crop_size // self.scale, datasets.channels
-        options: dict[str, Any] = {"scale": self.scale, "dtype": dtype}
+        options: dict[str, Any] = {"scale": self.scale, "global_skip": self.global_skip, "dtype": dtype}
         if self.is_adversarial and self.perceptual != "none":
             options["perceptual_network"] = self.perceptual
         model = self.create((small, small, channels), channels, **options)

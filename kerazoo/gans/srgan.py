@@ -118,6 +118,7 @@ def vgg19_features(channels: int = 3, *, weights: str | None = None) -> keras.Mo
 class SRGANOptions(TypedDict, total=False):
     """Keyword arguments beside sizes, factor and depth."""
 
+    global_skip: bool
     output_activation: Any
     perceptual_network: Any
     adversarial_weight: float
@@ -136,6 +137,7 @@ def srgan(
     num_blocks: int = 16,
     discriminator_filters: int = 64,
     dense_units: int = 1024,
+    global_skip: bool = False,
     output_activation: Any = None,
     perceptual_network: Any = None,
     adversarial_weight: float = 1e-3,
@@ -157,6 +159,7 @@ def srgan(
         num_blocks: Its residual blocks.
         discriminator_filters: Filters of the discriminator's first layer, which double up to eight times as many.
         dense_units: Units of its dense layer.
+        global_skip: As in `kerazoo.srresnet`.
         perceptual_network: What the content of two large images is compared by: a Keras model, the path of a `.keras`
             file, or `"vgg19"` for one with random weights; `None` compares pixels, the paper's SRGAN-MSE. See
             `kerazoo.gans.vgg19_features` for the paper's SRGAN-VGG54.
@@ -179,8 +182,8 @@ def srgan(
     sizes = checks.image_shape(input_shape, model=name, dynamic="its discriminator ends in dense layers")
     generator = create_model(
         "srresnet",
-        sizes, num_channels, scale=scale, filters=filters, num_blocks=num_blocks, output_activation=output_activation,
-        name="generator",
+        sizes, num_channels, scale=scale, filters=filters, num_blocks=num_blocks, global_skip=global_skip,
+        output_activation=output_activation, name="generator",
     )  # fmt: skip
     large = generator.output.shape[1:]
     return SRGAN(

@@ -22,6 +22,7 @@ _FORMAT = {"padding": "same", "data_format": "channels_last"}
 class SRResNetOptions(TypedDict, total=False):
     """Keyword arguments beside sizes, factor and depth."""
 
+    global_skip: bool
     output_activation: Any
     include_preprocessing: bool | tuple[float, float]
     weights: str | None
@@ -37,6 +38,7 @@ def srresnet(
     scale: int = 4,
     filters: int = 64,
     num_blocks: int = 16,
+    global_skip: bool = False,
     output_activation: Any = None,
     include_preprocessing: bool | tuple[float, float] = False,
     weights: str | None = None,
@@ -51,6 +53,8 @@ def srresnet(
         scale: How many times larger the image becomes: 2, 4, 8, ...
         filters: Filters of every convolution but those of the sub-pixel steps, which have four times as many.
         num_blocks: Residual blocks.
+        global_skip: Whether the network only says what is missing in the input enlarged by interpolation, as in VDSR.
+            Then the input has to be in [0, 1], and the output is in [-1, 1].
 
     Returns:
         A functional `keras.Model`, (batch, height, width, channels) -> (batch, scale height, scale width,
@@ -61,16 +65,22 @@ def srresnet(
         >>> model.compile("adam", "mean_squared_error")
 
     References:
-        Ledig et al. (2017), https://arxiv.org/abs/1609.04802
+        Ledig et al. (2017), https://arxiv.org/abs/1609.04802; the global skip: Kim, Lee, Lee (2016), "Accurate image
+        super-resolution using very deep convolutional networks", https://arxiv.org/abs/1511.04587
     """
     sizes = checks.image_shape(input_shape, model=name)
     num_channels = checks.positive_int("num_channels", num_channels)
     filters, num_blocks = checks.positive_int("filters", filters), checks.positive_int("num_blocks", num_blocks)
     steps = doublings(scale)
     checks.activation("output_activation", output_activation)
+    if checks.flag("global_skip", global_skip) and (sizes[-1] != num_channels or output_activation is not None):
+        raise ValueError(
+            "global_skip=True needs as many channels in as out and no output_activation. Received: "
+            f"input_shape={sizes!r}, num_channels={num_channels}, output_activation={output_activation!r}"
+        )
 
-    inputs, x = blocks.image_input(sizes, include_preprocessing)
-    x = first = _prelu(layers.Conv2D(filters, 9, name="stem_conv", **_FORMAT)(x), "stem_out")
+    inputs, image = blocks.image_input(sizes, include_preprocessing)
+    x = first = _prelu(layers.Conv2D(filters, 9, name="stem_conv", **_FORMAT)(image), "stem_out")
     for index in range(1, num_blocks + 1):
         x = _residual_block(x, f"block{index}")
     x = blocks.batch_norm(layers.Conv2D(filters, 3, name="trunk_conv", **_FORMAT)(x), "trunk_bn")
@@ -78,8 +88,17 @@ def srresnet(
     for index in range(1, steps + 1):
         x = layers.Conv2D(4 * filters, 3, name=f"up{index}_conv", **_FORMAT)(x)
         x = _prelu(DepthToSpace(2, name=f"up{index}_shuffle")(x), f"up{index}_out")
-    head = layers.Conv2D(num_channels, 9, activation=output_activation, dtype="float32", name="predictions", **_FORMAT)
-    return keras.Model(inputs, head(x), name=name)
+    last = {"kernel_initializer": "zeros"} if global_skip else {"activation": output_activation}
+    x = layers.Conv2D(num_channels, 9, dtype="float32", name="predictions", **last, **_FORMAT)(x)
+    return keras.Model(inputs, _added(x, image, scale) if global_skip else x, name=name)
+
+
+def _added(x: keras.KerasTensor, image: keras.KerasTensor, scale: int) -> keras.KerasTensor:
+    """Adds the image in [0, 1], enlarged and moved to [-1, 1]; what is added to it starts at zero."""
+    options = {"data_format": "channels_last", "interpolation": "bilinear", "dtype": "float32"}
+    enlarged = layers.UpSampling2D(scale, name="enlarged", **options)(image)
+    moved = layers.Rescaling(2.0, -1.0, dtype="float32", name="enlarged_range")(enlarged)
+    return layers.Add(dtype="float32", name="enlarged_out")([x, moved])
 
 
 @register_model(family=srresnet)

@@ -270,3 +270,18 @@ def test_open_sizes(name: str, options: dict[str, Any]) -> None:
 def test_generators_are_exported(name: str, part: str, format: str, tmp_path: Path) -> None:
     network, (x, _) = getattr(zoo.built(name), part), zoo.training_batch(name)
     assert kerazoo.export(network, tmp_path / f"part{suffix(format)}", format, samples=x).passed
+
+
+def test_a_global_skip_begins_with_interpolation() -> None:
+    """In [0, 1] in, in [-1, 1] out: before any training the enlarged image, with a way to learn more."""
+    model = zoo.fresh("srresnet", global_skip=True)
+    x, y = zoo.batch("srresnet")
+    enlarged = keras.layers.UpSampling2D(2, interpolation="bilinear")(x)
+    np.testing.assert_allclose(zoo.outputs(model, x)[0], 2 * zoo.value(enlarged) - 1, atol=1e-6)
+    model.compile("sgd", "mean_squared_error", jit_compile=False)
+    model.fit(x, y, verbose=0)
+    assert np.abs(zoo.value(model.get_layer("predictions").kernel)).max() > 0
+    generator = zoo.fresh("srgan", global_skip=True).generator
+    np.testing.assert_allclose(zoo.outputs(generator, x)[0], 2 * zoo.value(enlarged) - 1, atol=1e-6)
+    with pytest.raises(ValueError, match="as many channels in as out"):
+        zoo.fresh("srresnet", global_skip=True, num_channels=3)

@@ -249,6 +249,7 @@ BAD: list[tuple[str, Any]] = [
     ("identity_weight", "half"),
     ("adversarial_weight", float("nan")),
     ("pool_size", -1),
+    ("global_skip", "yes"),
     ("perceptual_network", "vgg20"),
     ("perceptual_network", 5),
 ]
