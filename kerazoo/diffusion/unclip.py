@@ -15,17 +15,16 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+import kerazoo.diffusion.ddpm as unets  # names are taken when they are needed: these modules may be half there
+import kerazoo.transformers.clip as clips
 from kerazoo import checks
 from kerazoo.blocks.transformer import Transformer
 from kerazoo.catalog import register_model
 from kerazoo.diffusion._models import INPUT, STEP, Diffusion, OwnOptimizer
-from kerazoo.diffusion.ddpm import DenoisingUNet
 from kerazoo.layers.bias import Bias
 from kerazoo.layers.position import PositionEmbedding
 from kerazoo.layers.step_embedding import StepEmbedding
 from kerazoo.layers.take_token import TakeToken
-from kerazoo.transformers.clip import _clip as build_clip
-from kerazoo.transformers.clip import unit
 
 _PARTS = ("clip", "prior", "decoder")
 IMAGES, TOKENS = "images", "token_ids"
@@ -82,7 +81,7 @@ class UnCLIP(OwnOptimizer):
 
     def _scaled(self, embedding: Any) -> Any:
         """Gives an embedding the length sqrt(d), so that its numbers are about as large as the noise."""
-        return unit(embedding) * math.sqrt(embedding.shape[-1])
+        return clips.unit(embedding) * math.sqrt(embedding.shape[-1])
 
     def _told(self, texts: dict[str, Any]) -> dict[str, Any]:
         return {name: ops.stop_gradient(self._scaled(x) if name == EMBEDDING else x) for name, x in texts.items()}
@@ -201,7 +200,9 @@ def _prior(length: int, text_dim: int, dim: int, width: int, num_layers: int, nu
     return keras.Model(inputs, outputs, name="prior_denoiser")
 
 
-def _decoder(network: DenoisingUNet, image_shape: Any, length: int, text_dim: int, dim: int, count: int) -> keras.Model:
+def _decoder(
+    network: unets.DenoisingUNet, image_shape: Any, length: int, text_dim: int, dim: int, count: int
+) -> keras.Model:
     """The U-Net, told an embedding, which joins the step and becomes `count` tokens beside those of the text."""
     told = {
         EMBEDDING: keras.Input((dim,), name=EMBEDDING),
@@ -306,9 +307,9 @@ def unclip(
             "prior_dim must be even and a multiple of prior_heads. "
             f"Received: prior_dim={prior_dim}, prior_heads={prior_heads}"
         )
-    network = DenoisingUNet(filters=filters, multipliers=multipliers, blocks_per_stage=blocks_per_stage,
+    network = unets.DenoisingUNet(filters=filters, multipliers=multipliers, blocks_per_stage=blocks_per_stage,
         attention_sizes=attention_sizes, num_heads=decoder_heads, groups=groups, dropout_rate=dropout_rate)  # fmt: skip
-    clip = build_clip(
+    clip = clips._clip(
         image_shape, max_length, patch_size=patch_size, image_layers=image_layers, image_heads=image_heads,
         image_dim=image_dim, vocab_size=vocab_size, num_layers=num_layers, num_heads=num_heads, hidden_dim=hidden_dim,
         embedding_dim=embedding_dim, multi_positive=multi_positive, name="clip",
