@@ -16,6 +16,7 @@ import importlib.util
 import inspect
 import json
 import re
+import statistics
 import sys
 from functools import cache
 from pathlib import Path
@@ -388,10 +389,20 @@ def quality_page() -> str:
                 f"`{found['model']}` ({found['params']:,} parameters) on `{found['data']}`; {name.replace('_', ' ')} "
                 f"on the test split, beside {found['baseline_name']}.\n\n"
                 + table(["seed", found["model"], "simple method", "epochs", "training, s"], rows)
-                + f"\n\nMeasured on {found['cores']} cores with {versions}.",
+                + f"\n\n{other_figures(found)}Measured on {found['cores']} cores with {versions}.",
             )
         )
     return page(*parts, section("Searches", search_figures()))
+
+
+def other_figures(found: dict[str, Any]) -> str:
+    """Returns a sentence with the means of what else was measured on the test split."""
+    rows = [row["test"] for row in found["seeds"]]
+    names = [name for name in rows[0] if name != found["headline"] and all(name in row for row in rows)]
+    if not names:
+        return ""
+    means = (f"{name.replace('_', ' ')} {statistics.mean(row[name] for row in rows):.4g}" for name in names)
+    return f"Means of the other figures: {', '.join(means)}.\n\n"
 
 
 def search_figures() -> str:
