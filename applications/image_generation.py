@@ -203,6 +203,10 @@ class ImageGeneration(Application):
 
     # Results --------------------------------------------------------------------------------------------------------
 
+    def scores(self, model: keras.Model, datasets: Any) -> tuple[str, dict[str, float]]:
+        """Nothing: what is exported is one step of drawing, or takes noise, and the scores are those of pictures."""
+        return "", {}
+
     def report(self, model: keras.Model, datasets: Datasets) -> Result:
         from applications.generation import picture_report
 

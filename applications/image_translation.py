@@ -240,6 +240,11 @@ class ImageTranslation(Application):
 
     # The result -----------------------------------------------------------------------------------------------------
 
+    def scores(self, model: keras.Model, datasets: DomainData) -> tuple[str, dict[str, float]]:  # type: ignore[override]
+        from applications.translation_report import scores_of_one_way
+
+        return scores_of_one_way(self, model, datasets)
+
     def report(self, model: keras.Model, datasets: DomainData) -> Result:  # type: ignore[override]
         from applications.translation_report import report
 

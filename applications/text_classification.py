@@ -84,7 +84,7 @@ class TextClassification(Application):
         None, "Tokens of a text that are read; none: as many as 80 % of the training texts have.", minimum=FEWEST_TOKENS
     )
     word_dropout: float = option(
-        0.1, "Fraction of the tokens of a training text that are made unknown, anew each epoch.", minimum=0, maximum=0.9
+        0.2, "Fraction of the tokens of a training text that are made unknown, anew each epoch.", minimum=0, maximum=0.9
     )
 
     embeddings: Literal["lsa", "random"] = option(

@@ -176,6 +176,10 @@ class TextToImage(Application):
         found = model.generate(words.encode(captions), steps=steps, seed=seed, guidance_scale=scale)
         return as_bytes(found, -1.0, 1.0)
 
+    def scores(self, model: keras.Model, datasets: Any) -> tuple[str, dict[str, float]]:
+        """Nothing: what is exported is one step of drawing, or takes noise, and the scores are those of pictures."""
+        return "", {}
+
     def report(self, model: keras.Model, datasets: CaptionedImages) -> Result:  # type: ignore[override]
         from applications.generation.captioned_report import report
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from applications.image_translation import ImageTranslation
 
 HALF = 0.5
+HEADLINES = ("mask_iou", "psnr", "cycle_error")
 
 
 def translator(model: keras.Model, target: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
@@ -65,7 +66,7 @@ def report(app: ImageTranslation, model: keras.Model, datasets: DomainData) -> R
             masks.append((f"of translated images, {direction}", mask_overlap(datasets, direction, shown[direction])))
         note = "Masks of images that are no masks are those of Otsu's threshold."
         tables.append(Table("Overlap (IoU) of recovered masks with the true ones", ("masks", "IoU"), masks, note))
-    headline = next(name for name in ("mask_iou", "psnr", "cycle_error") if name in metrics)
+    headline = next(name for name in HEADLINES if name in metrics)
     notes = [
         f"The range of the pixels of {domain.name} is {domain.limits[1] - domain.limits[0]:g}, from "
         f"{domain.limits[0]:g} to {domain.limits[1]:g}: for PSNR and SSIM, and errors are parts of it."
@@ -74,6 +75,18 @@ def report(app: ImageTranslation, model: keras.Model, datasets: DomainData) -> R
     return Result(
         metrics=metrics, headline=headline, tables=tables, figures=_figures(datasets, model, shown), notes=notes
     )
+
+
+def scores_of_one_way(app: ImageTranslation, model: Any, datasets: DomainData) -> tuple[str, dict[str, float]]:
+    """Returns headline and scores of a model, or a file, that translates in the direction of a task alone.
+
+    Without pairs nobody knows what should come out, and there are none.
+    """
+    _, target = _ends(datasets, app.direction)
+    call, sources = translator(model, target.about()), _test_images(datasets, app.direction)
+    truths = _test_images(datasets, _reverse(app.direction)) if datasets.paired else []
+    found = judged(datasets, app.direction, sources, [call(image) for image in sources], truths) if truths else {}
+    return next((name for name in HEADLINES if name in found), ""), found
 
 
 def identity(app: ImageTranslation, datasets: DomainData) -> tuple[str, dict[str, float]]:

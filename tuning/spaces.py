@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from applications.core.config import describe, from_dict, merge, read_yaml
 from applications.core.errors import UserError
@@ -376,7 +376,9 @@ def check(application: Application, space: SearchSpace) -> None:
         top = dimension.path.split(".")[0]
         if top in FIXED:
             raise UserError(f"{dimension.path} belongs to the search as a whole and cannot differ between trials.")
-        if kinds.get(dimension.path) is int and isinstance(dimension.range, Real):
+        kind = kinds.get(dimension.path)
+        allowed = get_args(kind) or (kind,)
+        if int in allowed and float not in allowed and isinstance(dimension.range, Real):
             raise UserError(f"{dimension.path} is a whole number: use int(low, high) or a list of values.")
         known = points(dimension.range)
         for value in known if isinstance(dimension.range, Choice) else (known[0], known[-1]):

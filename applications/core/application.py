@@ -210,7 +210,10 @@ class Application:
         return model
 
     def scores(self, model: keras.Model, datasets: Datasets) -> tuple[str, dict[str, float]]:
-        """Returns the main metric's name and the metrics on the test split, of what is exported or of a file of it."""
+        """Returns the main metric's name and the metrics on the test split, of what is exported or of a file of it.
+
+        ("", {}) where what is exported is a part that cannot be judged alone.
+        """
         result = self.report(model, datasets)
         return result.headline, result.metrics
 

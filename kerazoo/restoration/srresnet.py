@@ -96,9 +96,9 @@ def srresnet(
 def _added(x: keras.KerasTensor, image: keras.KerasTensor, scale: int) -> keras.KerasTensor:
     """Adds the image in [0, 1], enlarged and moved to [-1, 1]; what is added to it starts at zero."""
     options = {"data_format": "channels_last", "interpolation": "bilinear", "dtype": "float32"}
-    enlarged = layers.UpSampling2D(scale, name="enlarged", **options)(image)
-    moved = layers.Rescaling(2.0, -1.0, dtype="float32", name="enlarged_range")(enlarged)
-    return layers.Add(dtype="float32", name="enlarged_out")([x, moved])
+    enlarged = layers.UpSampling2D(scale, name="skip_enlarged", **options)(image)
+    moved = layers.Rescaling(2.0, -1.0, dtype="float32", name="skip")(enlarged)
+    return layers.Add(dtype="float32", name="predictions_out")([x, moved])
 
 
 @register_model(family=srresnet)

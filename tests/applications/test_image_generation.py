@@ -36,7 +36,8 @@ def vae_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def told_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(tmp_path_factory.mktemp("told"), "--model", "conditional_vae", "--epochs", "12")
+    quick = ("--epochs", "12", "--learning-rate", "0.005")
+    return train(tmp_path_factory.mktemp("told"), "--model", "conditional_vae", *quick)
 
 
 def metrics_of(run: Path) -> dict:
