@@ -42,6 +42,10 @@ class Predictor:
         self._fixed = first.shape[0] is not None
         call = functools.partial(model, training=False)
         self._call = tf.function(call, input_signature=[self._types], autograph=False)
+        try:
+            self._call.get_concrete_function()
+        except (TypeError, ValueError):  # `UpSampling2D` of Keras interpolates images of known sizes only
+            self._call = tf.function(call, autograph=False)
 
     @classmethod
     def of_run(cls, path: str | Path, batch_size: int = 128) -> Predictor:

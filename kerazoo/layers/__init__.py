@@ -8,6 +8,7 @@ from kerazoo.layers.bias import Bias
 from kerazoo.layers.cached_attention import CachedAttention, KeysAndValues
 from kerazoo.layers.corruption import Corruption
 from kerazoo.layers.depth_to_space import DepthToSpace
+from kerazoo.layers.doubling import BilinearDoubling
 from kerazoo.layers.equalized import EqualizedConv2D, EqualizedDense
 from kerazoo.layers.euclidean_rbf import EuclideanRBF
 from kerazoo.layers.gaussian_rbf import GaussianRBF
@@ -36,6 +37,7 @@ from kerazoo.layers.weight_norm import WeightNormConv1D
 __all__ = [
     "AttentiveRNN",
     "Bias",
+    "BilinearDoubling",
     "CachedAttention",
     "ClassToken",
     "Corruption",

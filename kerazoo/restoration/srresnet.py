@@ -15,6 +15,7 @@ from keras import layers
 from kerazoo import blocks, checks
 from kerazoo.catalog import register_model
 from kerazoo.layers.depth_to_space import DepthToSpace
+from kerazoo.layers.doubling import BilinearDoubling
 
 _FORMAT = {"padding": "same", "data_format": "channels_last"}
 
@@ -90,14 +91,14 @@ def srresnet(
         x = _prelu(DepthToSpace(2, name=f"up{index}_shuffle")(x), f"up{index}_out")
     last = {"kernel_initializer": "zeros"} if global_skip else {"activation": output_activation}
     x = layers.Conv2D(num_channels, 9, dtype="float32", name="predictions", **last, **_FORMAT)(x)
-    return keras.Model(inputs, _added(x, image, scale) if global_skip else x, name=name)
+    return keras.Model(inputs, _added(x, image, steps) if global_skip else x, name=name)
 
 
-def _added(x: keras.KerasTensor, image: keras.KerasTensor, scale: int) -> keras.KerasTensor:
+def _added(x: keras.KerasTensor, image: keras.KerasTensor, steps: int) -> keras.KerasTensor:
     """Adds the image in [0, 1], enlarged and moved to [-1, 1]; what is added to it starts at zero."""
-    options = {"data_format": "channels_last", "interpolation": "bilinear", "dtype": "float32"}
-    enlarged = layers.UpSampling2D(scale, name="skip_enlarged", **options)(image)
-    moved = layers.Rescaling(2.0, -1.0, dtype="float32", name="skip")(enlarged)
+    for index in range(1, steps + 1):
+        image = BilinearDoubling(dtype="float32", name=f"double{index}")(image)
+    moved = layers.Rescaling(2.0, -1.0, dtype="float32", name="skip")(image)
     return layers.Add(dtype="float32", name="predictions_out")([x, moved])
 
 

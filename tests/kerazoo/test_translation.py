@@ -19,6 +19,7 @@ from kerazoo.exporters import FORMATS, suffix
 from kerazoo.gans._image_pool import ImagePool
 from kerazoo.gans._patches import patch_discriminator, receptive_field
 from kerazoo.gans.schedule import ConstantThenLinear
+from kerazoo.layers.doubling import BilinearDoubling
 
 _REFERENCES = Path(__file__).parent / "references"
 _CASES: dict[str, dict[str, Any]] = json.loads((_REFERENCES / "translation.json").read_text())
@@ -285,3 +286,11 @@ def test_a_global_skip_begins_with_interpolation() -> None:
     np.testing.assert_allclose(zoo.outputs(generator, x)[0], 2 * zoo.value(enlarged) - 1, atol=1e-6)
     with pytest.raises(ValueError, match="as many channels in as out"):
         zoo.fresh("srresnet", global_skip=True, num_channels=3)
+
+
+@pytest.mark.parametrize("size", [(5, 6), (1, 3)])
+def test_doubling_is_bilinear_and_takes_any_size_in_a_graph(size: tuple[int, int]) -> None:
+    x = np.random.default_rng(0).normal(size=(2, *size, 3)).astype("float32")
+    expected = zoo.value(keras.layers.UpSampling2D(2, interpolation="bilinear")(x))
+    function = tf.function(BilinearDoubling(), input_signature=[tf.TensorSpec((None, None, None, 3))], autograph=False)
+    np.testing.assert_allclose(function(x), expected, atol=1e-6)

@@ -52,7 +52,9 @@ def environment(wheel, tmp_path_factory) -> Path:
         "--no-index",
         str(wheel),
     ]
-    ran = subprocess.run(install, capture_output=True, text=True)
+    # On PYTHONPATH pip would find the package installed already.
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ran = subprocess.run(install, capture_output=True, text=True, env=variables)
     assert ran.returncode == 0, ran.stderr
     (site,) = folder.glob("lib/python*/site-packages")
     (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
