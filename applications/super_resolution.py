@@ -204,7 +204,8 @@ class SuperResolution(Application):
         rows, titles = [], []
         panels: list[np.ndarray] = []
         for name, truth, small in shrunk_test_images(datasets, self.scale):
-            found, plain = enlarge(small), bicubic(small, self.scale, datasets.value_range)
+            found = enlarge(small)
+            plain = _rounded(bicubic(small, self.scale, datasets.value_range), truth.dtype)
             ours, theirs = (scores(truth, image, self.scale, datasets.value_range) for image in (found, plain))
             rows.append((name, ours["psnr"], theirs["psnr"], ours["ssim"], theirs["ssim"]))
             if len(panels) < 12:
@@ -230,7 +231,8 @@ class SuperResolution(Application):
         """Bicubic interpolation."""
         rows = []
         for _, truth, small in shrunk_test_images(datasets, self.scale):
-            found = scores(truth, bicubic(small, self.scale, datasets.value_range), self.scale, datasets.value_range)
+            plain = _rounded(bicubic(small, self.scale, datasets.value_range), truth.dtype)
+            found = scores(truth, plain, self.scale, datasets.value_range)
             rows.append((found["psnr"], found["ssim"]))
         return "bicubic interpolation", means(rows, 0, 1)
 
