@@ -25,8 +25,8 @@ from applications.datasets.store import ImageStore
 if TYPE_CHECKING:
     import numpy as np
 
-# All of scikit-image's wheel that are grey or RGB photographs of something, by which part they are for. `cell` is none: it
-# is the phase of a hologram, computed and so smooth that bicubic interpolation is right to 57 dB.
+# All of scikit-image's wheel that are grey or RGB photographs of something, by which part they are for. `cell` is none:
+# it is the phase of a hologram, computed and so smooth that bicubic interpolation is right to 57 dB.
 BUNDLED = {
     "train": (
         *("astronaut", "brick", "chelsea", "coffee", "coins", "grass", "gravel", "hubble_deep_field", "moon", "retina"),
