@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from applications.core.errors import UserError, nearest
+from applications.core.errors import UserError
 from applications.datasets.csv_files import named_file, read_csv
 from applications.datasets.data import CAPTION_NAMES, FRACTIONS, Datasets, Progress
-from applications.datasets.loading import BadFiles, choose_channels, choose_size, load_images, read_headers
+from applications.datasets.embedded.options import changed_options
+from applications.datasets.loading import BadFiles, load_readable
 from applications.datasets.pixels import value_range
 from applications.datasets.sources import square
 from applications.datasets.splits import check_fractions, split_indices
@@ -86,21 +86,15 @@ def load_captioned(
     if len(rows) < len(names):
         warnings.append(f"{len(names) - len(rows)} images without a caption were left out.")
     bad = BadFiles(on_bad_file, root)
-    found = read_headers([root / names[row] for row in rows], bad, progress)
-    headers = [header for header in found if header is not None]
-    if not headers:
-        raise UserError(f"None of the images that {str(path)!r} names can be read.")
-    rows = [row for row, header in zip(rows, found, strict=True) if header is not None]
-    kept_names = [names[row] for row in rows]
-    size, remark = choose_size(headers, None if image_size is None else square(image_size))
-    images, kept = load_images(
-        [root / name for name in kept_names],
-        headers,
-        channels=choose_channels(headers, kept_names, channels),
-        size=size,
-        bad=bad,
+    images, kept, remarks = load_readable(
+        [root / names[row] for row in rows],
+        [names[row] for row in rows],
+        bad,
+        channels=channels,
+        size=None if image_size is None else square(image_size),
         cache_dir=cache_dir,
         progress=progress,
+        none_left=f"None of the images that {str(path)!r} names can be read.",
     )
     captions = [str(cells[rows[index]]) for index in kept]
     return CaptionedImages(
@@ -109,11 +103,11 @@ def load_captioned(
         images=images,
         split=split_indices(len(kept), fractions=fractions, seed=seed, groups=_numbers(captions)),
         class_names=(),
-        ids=tuple(kept_names[index] for index in kept),
+        ids=tuple(names[rows[index]] for index in kept),
         captions=tuple(captions),
         value_range=value_range(images.dtype, images),
         skipped=tuple(bad.skipped),
-        warnings=(*file.warnings, *warnings, *([remark] if remark else [])),
+        warnings=(*file.warnings, *warnings, *remarks),
     )
 
 
@@ -136,14 +130,9 @@ def _shapes(image_size: Any, fractions: tuple[float, float, float], seed: int, o
 
     from applications.datasets.simulators.shapes import SCENES, ShapeParameters, simulate_shapes
 
-    known = ["images", "seed", *(field.name for field in dataclasses.fields(ShapeParameters))]
-    for name in options:
-        if name not in known:
-            raise UserError(
-                f"Unknown option {name!r} of data set 'shapes'.{nearest(name, known)} It has: {', '.join(known)}."
-            )
-    count, first = options.pop("images", NUM_SHAPE_IMAGES), options.pop("seed", 0)
-    drawn: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items()}
+    own = {"images": NUM_SHAPE_IMAGES, "seed": 0}
+    drawn = own | changed_options("shapes", options, own, ShapeParameters)
+    count, first = drawn.pop("images"), drawn.pop("seed")
     if image_size is not None:
         drawn["size"] = square(image_size)[0]
     try:

@@ -9,15 +9,7 @@ from typing import NamedTuple
 from applications.core.errors import UserError
 from applications.datasets.data import Datasets, Progress
 from applications.datasets.groups import GROUP_FILE, read_group_file
-from applications.datasets.loading import (
-    BadFiles,
-    choose_channels,
-    choose_size,
-    load_images,
-    others_warning,
-    read_headers,
-    relative_name,
-)
+from applications.datasets.loading import BadFiles, load_readable, others_warning, relative_name
 from applications.datasets.pixels import value_range
 from applications.datasets.readers import natural_key, plain, scan_folder, subfolders
 from applications.datasets.sources import square
@@ -63,19 +55,16 @@ def classification_folder(
     size = None if image_size is None else square(image_size)
     samples, warnings = find_samples(root)
     bad = BadFiles(on_bad_file, root)
-    headers = read_headers([sample.path for sample in samples], bad, progress)
-    samples, headers = _drop_bad(samples, headers, root)
     names = [relative_name(sample.path, root) for sample in samples]
-    channels = choose_channels(headers, names, channels)
-    size, remark = choose_size(headers, size)
-    images, kept = load_images(
+    images, kept, resized = load_readable(
         [sample.path for sample in samples],
-        headers,
+        names,
+        bad,
         channels=channels,
         size=size,
-        bad=bad,
         cache_dir=cache_dir,
         progress=progress,
+        none_left=f"None of the {len(samples)} image files in {str(root)!r} can be read.",
     )
     samples, names = [samples[index] for index in kept], [names[index] for index in kept]
     class_names = tuple(sorted({sample.class_name for sample in samples}, key=natural_key))
@@ -98,7 +87,7 @@ def classification_folder(
         groups=groups,
         value_range=value_range(images.dtype, images),
         skipped=tuple(bad.skipped),
-        warnings=(*warnings, *([remark] if remark else []), *remarks),
+        warnings=(*warnings, *resized, *remarks),
     )
 
 
@@ -157,14 +146,6 @@ def _what_else(others: Counter) -> str:
 
 def _one_class(class_names: tuple[str, ...]) -> str:
     return f"one class only ({class_names[0]!r})" if class_names else "no class"
-
-
-def _drop_bad(samples, headers, root):
-    """Returns samples and headers of the files that can be read."""
-    good = [(sample, header) for sample, header in zip(samples, headers, strict=True) if header is not None]
-    if not good:
-        raise UserError(f"None of the {len(samples)} image files in {str(root)!r} can be read.")
-    return [sample for sample, _ in good], [header for _, header in good]
 
 
 def _split(samples, labels, class_names, fractions, seed, groups):

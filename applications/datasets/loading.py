@@ -157,6 +157,51 @@ def choose_size(headers: Sequence[ImageHeader], size: tuple[int, int] | None) ->
     )
 
 
+def load_readable(
+    paths: Sequence[Path],
+    names: Sequence[str],
+    bad: BadFiles,
+    *,
+    channels: int | None,
+    size: tuple[int, int] | None,
+    same_size: bool = True,
+    cache_dir: str | None = None,
+    progress: Progress | None = None,
+    none_left: str,
+) -> tuple[ImageStore, list[int], list[str]]:
+    """Reads those of some images that can be read.
+
+    Args:
+        paths: the files.
+        names: what messages call them.
+        bad: what to do about the others.
+        channels: 1 or 3; None as in `choose_channels`.
+        size: height and width of all; None as in `choose_size`.
+        same_size: whether all are to have one size; if not, every image keeps its own.
+        cache_dir, progress: as in `load_classification`.
+        none_left: sentence where there is none.
+
+    Returns:
+        The images, their places among the paths, and a sentence about a size that was our choice.
+    """
+    found = read_headers(paths, bad, progress)
+    places = [place for place, header in enumerate(found) if header is not None]
+    headers = [header for header in found if header is not None]
+    if not headers:
+        raise UserError(none_left)
+    shared, remark = choose_size(headers, size) if same_size else (None, None)
+    images, kept = load_images(
+        [paths[place] for place in places],
+        headers,
+        channels=choose_channels(headers, [names[place] for place in places], channels),
+        size=shared,
+        bad=bad,
+        cache_dir=cache_dir,
+        progress=progress,
+    )
+    return images, [places[index] for index in kept], [remark] if remark else []
+
+
 def others_warning(others: Counter, root: Path) -> list[str]:
     """Returns a sentence about files that are no images."""
     if not others:

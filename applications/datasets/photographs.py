@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING
 from applications.core.errors import UserError, nearest
 from applications.datasets.data import FRACTIONS, PHOTOGRAPH_NAMES, Datasets, Progress
 from applications.datasets.folders import split_folders
-from applications.datasets.loading import (
-    BadFiles,
-    choose_channels,
-    load_images,
-    others_warning,
-    read_headers,
-    relative_name,
-)
+from applications.datasets.loading import BadFiles, load_readable, others_warning, relative_name
 from applications.datasets.pixels import to_channels, value_range
 from applications.datasets.readers import plain, scan_folder
 from applications.datasets.splits import ALL_TEST, check_fractions, complete_splits, split_indices
@@ -126,22 +119,18 @@ def _of_folder(
     files = files or [(path, "") for path in found]
     if not files:
         raise UserError(f"Folder {str(root)!r} holds no image.")
-    headers = read_headers([path for path, _ in files], bad, progress)
-    good = [(*file, header) for file, header in zip(files, headers, strict=True) if header is not None]
-    if not good:
-        raise UserError(f"None of the {len(files)} image files in {str(root)!r} can be read.")
-    names = [relative_name(path, root) for path, _, _ in good]
-    usable = [header for _, _, header in good]
-    images, kept = load_images(
-        [path for path, _, _ in good],
-        usable,
-        channels=choose_channels(usable, names, channels),
+    names = [relative_name(path, root) for path, _ in files]
+    images, kept, _ = load_readable(
+        [path for path, _ in files],
+        names,
+        bad,
+        channels=channels,
         size=None,
-        bad=bad,
-        cache_dir=None,
+        same_size=False,
         progress=progress,
+        none_left=f"None of the {len(files)} image files in {str(root)!r} can be read.",
     )
-    parts = np.array([good[index][1] for index in kept])
+    parts = np.array([files[index][1] for index in kept])
     remarks: list[str] = []
     if splits and fractions != ALL_TEST:
         given = {part: np.flatnonzero(parts == part) for part in ("train", "val", "test") if (parts == part).any()}

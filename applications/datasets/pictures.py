@@ -9,14 +9,7 @@ from applications.core.errors import UserError
 from applications.datasets.data import CLASSIFICATION_NAMES, FRACTIONS, Datasets, Progress, load_classification
 from applications.datasets.folders import split_folders
 from applications.datasets.groups import read_group_file
-from applications.datasets.loading import (
-    BadFiles,
-    choose_channels,
-    choose_size,
-    load_images,
-    read_headers,
-    relative_name,
-)
+from applications.datasets.loading import BadFiles, load_readable, relative_name
 from applications.datasets.pixels import value_range
 from applications.datasets.readers import plain, scan_folder, subfolders
 from applications.datasets.sources import square
@@ -73,26 +66,21 @@ def _plain_folder(root, image_size, channels, fractions, seed, on_bad_file, cach
     splits = split_folders(root)
     files = [(path, part) for part, folder in (splits or {"": root}).items() for path in scan_folder(folder)[0]]
     bad = BadFiles(on_bad_file, root)
-    headers = read_headers([path for path, _ in files], bad, progress)
-    files = [file for file, header in zip(files, headers, strict=True) if header is not None]
-    good = [header for header in headers if header is not None]
-    if not good:
-        raise UserError(f"Folder {str(root)!r} holds no image that can be read.")
-    size, remark = choose_size(good, None if image_size is None else square(image_size))
     names = [relative_name(path, root) for path, _ in files]
-    images, kept = load_images(
+    images, kept, warnings = load_readable(
         [path for path, _ in files],
-        good,
-        channels=choose_channels(good, names, channels),
-        size=size,
-        bad=bad,
+        names,
+        bad,
+        channels=channels,
+        size=None if image_size is None else square(image_size),
         cache_dir=cache_dir,
         progress=progress,
+        none_left=f"Folder {str(root)!r} holds no image that can be read.",
     )
     names, parts = [names[index] for index in kept], np.array([files[index][1] for index in kept])
     if len(names) < 3 and fractions != ALL_TEST:
         raise UserError(f"Folder {str(root)!r} holds {len(names)} images; a training needs at least 3.")
-    groups, warnings = read_group_file(root, names), [remark] if remark else []
+    groups = read_group_file(root, names)
     if not splits:
         split = split_indices(len(names), fractions=fractions, seed=seed, groups=groups)
     else:

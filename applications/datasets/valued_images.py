@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from applications.core.errors import UserError, nearest
 from applications.datasets.csv_files import CsvFile, number, read_csv
 from applications.datasets.data import FRACTIONS, IMAGE_REGRESSION_NAMES, Datasets, Progress
+from applications.datasets.embedded.options import changed_options
 from applications.datasets.groups import GROUP_FILE, read_group_file
-from applications.datasets.loading import BadFiles, choose_channels, choose_size, load_images, read_headers
+from applications.datasets.loading import BadFiles, load_readable
 from applications.datasets.pixels import resize, to_channels, value_range
 from applications.datasets.readers import SUFFIXES, list_images
 from applications.datasets.sources import square
@@ -67,23 +67,17 @@ def load_image_regression(
     if len(rows) < len(names):
         warnings.append(f"{len(names) - len(rows)} images without a value were left out.")
     bad = BadFiles(on_bad_file, root)
-    found = read_headers([root / names[row] for row in rows], bad, progress)
-    headers = [header for header in found if header is not None]
-    if not headers:
-        raise UserError(f"None of the images that {str(path)!r} names can be read.")
-    rows = [row for row, header in zip(rows, found, strict=True) if header is not None]
-    kept_names = [names[row] for row in rows]
-    size, remark = choose_size(headers, None if image_size is None else square(image_size))
-    images, kept = load_images(
-        [root / name for name in kept_names],
-        headers,
-        channels=choose_channels(headers, kept_names, channels),
-        size=size,
-        bad=bad,
+    images, kept, resized = load_readable(
+        [root / names[row] for row in rows],
+        [names[row] for row in rows],
+        bad,
+        channels=channels,
+        size=None if image_size is None else square(image_size),
         cache_dir=cache_dir,
         progress=progress,
+        none_left=f"None of the images that {str(path)!r} names can be read.",
     )
-    ids = [kept_names[index] for index in kept]
+    ids = [names[rows[index]] for index in kept]
     groups = read_group_file(root, ids)
     return Datasets(
         name=path.stem if path.stem not in ("values", "targets") else root.resolve().name,
@@ -97,7 +91,7 @@ def load_image_regression(
         groups=groups,
         value_range=value_range(images.dtype, images),
         skipped=tuple(bad.skipped),
-        warnings=(*file.warnings, *warnings, *remarks, *([remark] if remark else [])),
+        warnings=(*file.warnings, *warnings, *remarks, *resized),
     )
 
 
@@ -201,14 +195,9 @@ def _beads(targets, image_size, channels, fractions, seed, options: dict) -> Dat
 
     from applications.datasets.simulators.beads import BeadParameters, simulate_beads
 
-    known = ["images", "seed", *(field.name for field in dataclasses.fields(BeadParameters))]
-    for name in options:
-        if name not in known:
-            raise UserError(
-                f"Unknown option {name!r} of data set 'beads'.{nearest(name, known)} It has: {', '.join(known)}."
-            )
-    count, first = options.pop("images", NUM_BEAD_IMAGES), options.pop("seed", 0)
-    drawn: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items()}
+    own = {"images": NUM_BEAD_IMAGES, "seed": 0}
+    drawn = own | changed_options("beads", options, own, BeadParameters)
+    count, first = drawn.pop("images"), drawn.pop("seed")
     try:
         parameters = BeadParameters(**drawn)
         scenes = [simulate_beads(parameters, (first, index)) for index in range(count)]
