@@ -13,7 +13,15 @@ from kerazoo.blocks.conv import (
     norm_act_conv,
     own_initializer,
 )
-from kerazoo.blocks.ends import classification_head, dense_head, image_input, named_activation, preprocess, token_input
+from kerazoo.blocks.ends import (
+    classification_head,
+    dense_head,
+    image_input,
+    named_activation,
+    preprocess,
+    sequence_input,
+    token_input,
+)
 from kerazoo.blocks.inverted import (
     depthwise_norm_act,
     drop_path,
@@ -58,6 +66,7 @@ __all__ = [
     "preprocess",
     "projection_shortcut",
     "round_channels",
+    "sequence_input",
     "squeeze_excite",
     "token_input",
 ]

@@ -69,6 +69,29 @@ def token_input(length: Any, max_length: int, name: str = "token_ids") -> keras.
     return keras.Input((length,), dtype="int32", name=name)
 
 
+def sequence_input(
+    input_shape: Any, vocab_size: int | None, *, model: str
+) -> tuple[keras.KerasTensor, checks.Shape, int | None]:
+    """Returns the input of a network for features, or with `vocab_size` for token numbers.
+
+    Args:
+        input_shape: `(steps, features)`, or `(steps,)` of tokens; the steps may be `None`.
+        vocab_size: Number of tokens, or `None` for features.
+        model: Name of the builder, for messages.
+
+    Returns:
+        The input, its sizes, and `vocab_size` after its check.
+    """
+    if vocab_size is not None:
+        vocab_size = checks.positive_int("vocab_size", vocab_size)
+        sizes = checks.shape(input_shape, ranks=(1,))
+        return keras.Input(sizes, dtype="int32", name="token_ids"), sizes, vocab_size
+    sizes = checks.shape(input_shape, ranks=(2,))
+    if sizes[-1] is None:
+        raise ValueError(f"input_shape of {model} needs a fixed number of features. Received: {input_shape!r}")
+    return keras.Input(sizes, name="input"), sizes, None
+
+
 def named_activation(x: keras.KerasTensor, activation: Any, name: str) -> keras.KerasTensor:
     """Applies an activation by name, those with weights (`prelu`) included; `None` adds no layer."""
     if activation in (None, "linear"):

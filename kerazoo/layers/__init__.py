@@ -15,11 +15,9 @@ from kerazoo.layers.gaussian_rbf import GaussianRBF
 from kerazoo.layers.gaussian_sampling import GaussianSampling
 from kerazoo.layers.graph import GraphAttention, GraphConvolution
 from kerazoo.layers.grid_positions import ClassToken, GridPositions, resize_positions
-from kerazoo.layers.last_step import LastStep
 from kerazoo.layers.local_response import LocalResponseNormalization
 from kerazoo.layers.masked_conv import MaskedConv2D
 from kerazoo.layers.maxout import Maxout
-from kerazoo.layers.mean_step import MeanStep
 from kerazoo.layers.one_hot import OneHot
 from kerazoo.layers.padding_mask import PaddingMask
 from kerazoo.layers.partial_conv import PartialConv2D
@@ -30,6 +28,7 @@ from kerazoo.layers.reverse_tokens import ReverseTokens
 from kerazoo.layers.reversible_dense import ReversibleDense
 from kerazoo.layers.sparsity import SparsityPenalty
 from kerazoo.layers.step_embedding import StepEmbedding
+from kerazoo.layers.steps import LastStep, MeanStep
 from kerazoo.layers.take_token import TakeToken
 from kerazoo.layers.unpooling import MaxPoolWithSwitches2D, MaxUnpool2D
 from kerazoo.layers.weight_norm import WeightNormConv1D

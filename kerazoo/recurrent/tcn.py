@@ -12,9 +12,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from kerazoo import checks
+from kerazoo import blocks, checks
 from kerazoo.catalog import register_model
-from kerazoo.layers.last_step import LastStep
+from kerazoo.layers.steps import LastStep
 from kerazoo.layers.weight_norm import WeightNormConv1D
 
 
@@ -95,12 +95,7 @@ def tcn(
     References:
         Bai, Kolter, Koltun (2018), https://arxiv.org/abs/1803.01271
     """
-    tokens = vocab_size is not None
-    if tokens:
-        vocab_size = checks.positive_int("vocab_size", vocab_size)
-    sizes = checks.shape(input_shape, ranks=(1,) if tokens else (2,))
-    if not tokens and sizes[-1] is None:
-        raise ValueError(f"input_shape of {name} needs a fixed number of features. Received: {input_shape!r}")
+    inputs, _, vocab_size = blocks.sequence_input(input_shape, vocab_size, model=name)
     num_classes = checks.positive_int("num_classes", num_classes)
     checks.one_of("mode", mode, ("many_to_one", "many_to_many"))
     embedding_dim, filters = (
@@ -112,11 +107,10 @@ def tcn(
     checks.activation("classifier_activation", classifier_activation)
     dropout_rate = checks.fraction("dropout_rate", dropout_rate)
 
-    inputs = keras.Input(sizes, dtype="int32" if tokens else None, name="token_ids" if tokens else "input")
-    x = layers.Embedding(vocab_size, embedding_dim, name="embedding")(inputs) if tokens else inputs
+    x = inputs if vocab_size is None else layers.Embedding(vocab_size, embedding_dim, name="embedding")(inputs)
     for level in range(num_levels):
         x = _residual_block(x, filters, kernel_size, 2**level, dropout_rate, f"level{level + 1}")
     if mode == "many_to_one":
-        x = LastStep(name="last")(x, inputs if tokens else None)
+        x = LastStep(name="last")(x, None if vocab_size is None else inputs)
     head = layers.Dense(num_classes, classifier_activation, dtype="float32", name="predictions")
     return keras.Model(inputs, head(x), name=name)

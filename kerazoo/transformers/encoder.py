@@ -15,9 +15,9 @@ from keras import layers
 
 from kerazoo import blocks, checks
 from kerazoo.catalog import register_model
-from kerazoo.layers.mean_step import MeanStep
 from kerazoo.layers.padding_mask import PaddingMask
 from kerazoo.layers.position import SinusoidalPositions
+from kerazoo.layers.steps import MeanStep
 
 
 @register_model
@@ -63,12 +63,7 @@ def transformer_encoder(
     References:
         Vaswani et al. (2017), https://arxiv.org/abs/1706.03762; Zerveas et al. (2020), https://arxiv.org/abs/2010.02803
     """
-    tokens = vocab_size is not None
-    if tokens:
-        vocab_size = checks.positive_int("vocab_size", vocab_size)
-    sizes = checks.shape(input_shape, ranks=(1,) if tokens else (2,))
-    if not tokens and sizes[-1] is None:
-        raise ValueError(f"input_shape of {name} needs a fixed number of features. Received: {input_shape!r}")
+    inputs, sizes, vocab_size = blocks.sequence_input(input_shape, vocab_size, model=name)
     num_classes = checks.positive_int("num_classes", num_classes)
     checks.one_of("mode", mode, ("many_to_one", "many_to_many"))
     max_length = checks.positive_int("max_length", max_length)
@@ -80,20 +75,19 @@ def transformer_encoder(
         num_heads=num_heads, mlp_dim=mlp_dim, pre_norm=False, dropout_rate=dropout_rate, use_bias=False
     )
 
-    inputs = keras.Input(sizes, dtype="int32" if tokens else None, name="token_ids" if tokens else "input")
-    if tokens:
+    if vocab_size is not None:
         normal = keras.initializers.RandomNormal(stddev=hidden_dim**-0.5)
         x = layers.Embedding(vocab_size, hidden_dim, embeddings_initializer=normal, name="embedding")(inputs)
         x = layers.Rescaling(hidden_dim**0.5, name="scale")(x)
     else:
         x = layers.Dense(hidden_dim, name="embedding")(inputs)
-    mask = PaddingMask(name="mask")(inputs) if tokens else None
+    mask = None if vocab_size is None else PaddingMask(name="mask")(inputs)
     x = SinusoidalPositions(sizes[0] or max_length, name="positions")(x)
     x = layers.Dropout(dropout_rate, name="embedding_dropout")(x)
     for index in range(1, num_layers + 1):
         x = transformer.block(x, f"encoder{index}", mask=mask)
     if mode == "many_to_one":
-        x = MeanStep(name="mean")(x, inputs if tokens else None)
+        x = MeanStep(name="mean")(x, None if vocab_size is None else inputs)
     x = layers.Dropout(dropout_rate, name="head_dropout")(x)
     head = layers.Dense(num_classes, classifier_activation, dtype="float32", name="predictions")
     return keras.Model(inputs, head(x), name=name)
