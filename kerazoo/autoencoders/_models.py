@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from kerazoo import checks
+from kerazoo.losses._mean import mean_over_batch
 
 CODE = "code"
 
@@ -44,9 +45,7 @@ class VariationalAutoencoder(keras.Model):
     ) -> Any:
         """Returns the negative bound; at `evaluate` without the noise of the code, see `bound` for the real one."""
         nats = negative_log_likelihood(self, own_input(x) if y is None else y, y_pred)
-        if sample_weight is not None:
-            nats = nats * ops.cast(ops.reshape(sample_weight, (-1,)), nats.dtype)
-        return ops.mean(nats) + sum(self.losses)
+        return mean_over_batch(nats, sample_weight) + mean_over_batch(ops.reshape(sum(self.losses), (1,)))
 
     def generate(self, count: int, *, seed: int = 0, labels: Any = None, batch_size: int = 256) -> Any:
         """Draws new samples: codes from N(0, I), decoded.
