@@ -54,8 +54,9 @@ def benchmark_run(path: str | Path, formats: Sequence[str], show: Callable[[str]
     """
     work = RunExport.of(path)
     metric, before = work.examination.before
-    rows: dict[str, dict[str, Any]] = {"keras": {"metric": before[metric], **work.model_times().rounded()}}
-    show(f"{metric} on the test split, times of 1 and 32 samples, largest memory of a process that runs the file")
+    rows: dict[str, dict[str, Any]] = {"keras": {"metric": before.get(metric), **work.model_times().rounded()}}
+    judged = f"{metric} on the test split" if metric else "No metric for what is exported"
+    show(f"{judged}, times of 1 and 32 samples, largest memory of a process that runs the file")
     show(_line(COLUMNS))
     show(_line(_cells("keras", rows["keras"])))
     for word in formats:

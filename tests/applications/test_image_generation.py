@@ -290,3 +290,12 @@ def test_bad_input_is_one_sentence(words, sentence, tmp_path):
     assert sentence in answer.err
     assert "Traceback" not in answer.err
     assert not list(tmp_path.iterdir())
+
+
+def test_formats_are_compared_without_a_metric(vae_run):
+    answer = command("benchmark", vae_run, "--formats", "litert")
+    assert answer.status == 0, answer.err
+    assert "No metric for what is exported" in answer.out
+    found = json.loads((vae_run / "exports" / "benchmark.json").read_text())["formats"]["litert"]
+    assert found["metric"] is None
+    assert found["relative_diff"] < 1e-4
