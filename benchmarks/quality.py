@@ -36,8 +36,25 @@ MEASUREMENTS = {
         ("--data", "imu", "--model", "tcn"),
     ),
     "node-classification": (("--data", "karate", "--model", "gcn"), ("--data", "karate", "--model", "gat")),
+    "autoencoding": (
+        ("--data", "digits", "--model", "autoencoder"),
+        ("--data", "digits", "--model", "denoising_autoencoder", "--learning-rate", "0.003"),
+        ("--data", "digits", "--model", "vae"),
+    ),
+    "image-generation": (
+        ("--data", "digits", "--model", "dcgan"),
+        ("--data", "digits", "--model", "conditional_dcgan"),
+        ("--data", "digits", "--model", "vae"),
+    ),
+    "image-translation": (
+        ("--data", "nuclei", "--model", "pix2pix_small"),
+        ("--data", "nuclei", "--model", "cyclegan_small", "--direction", "b-to-a"),
+    ),
 }
-LOWER_IS_BETTER = ("rmse", "mase", "bits_per_character", "bits_per_masked_token")
+LOWER_IS_BETTER = (
+    *("rmse", "mase", "bits_per_character", "bits_per_masked_token"),
+    *("mse", "bits_per_dimension", "kernel_distance"),
+)
 
 
 def measure(task: str, seeds: int, words: list[str]) -> dict[str, Any]:
