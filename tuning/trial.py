@@ -53,7 +53,8 @@ class Training:
 
     def __call__(self, order: Order) -> dict[str, Any]:
         from applications.core.run_directory import RunDirectory
-        from applications.core.training import Fit, Session, yaml_of
+        from applications.core.fitting import Fit
+        from applications.core.training import Session, yaml_of
 
         application = self.configured(order.values)
         RunDirectory(order.folder).write_text("config.yaml", yaml_of(application))

@@ -131,9 +131,11 @@ class Application:
     )
     deterministic: bool = option(False, "Make every operation repeat bit for bit (slower).")
     execution: Literal["auto", "plain", "xla"] = option(
-        "auto", "How steps are compiled; auto: XLA on a GPU, plain graphs on a CPU."
+        "auto", "How steps are compiled; auto: as is fastest, which long trainings on one device try out."
     )
-    steps_per_execution: int = option(1, "Steps handed to the device at once; checkpoints lie between them.", minimum=1)
+    steps_per_execution: int | Literal["auto"] = option(
+        "auto", "Steps handed to the device at once, checkpoints lie between them; auto: likewise.", minimum=1
+    )
     checkpoint_every: int | None = option(None, "Steps between checkpoints within an epoch.", minimum=1)
     max_time: str | None = option(None, "Longest training, e.g. 90s, 30m, 2h.")
     fast_dev_run: bool = option(False, "Try everything on two batches and one epoch.")
@@ -306,7 +308,7 @@ class Application:
             raise UserError("k_folds: expected 0 (none) or at least 2, received 1.")
         if self.k_folds and self.strategy == "multi-worker":
             raise UserError("k_folds: cross-validation works on one machine; leave it out, or use another --strategy.")
-        if self.steps_per_execution > 1 and self.strategy == "multi-worker":
+        if self.steps_per_execution not in (1, "auto") and self.strategy == "multi-worker":
             raise UserError("steps_per_execution: several workers take one step at a time; leave it at 1.")
         if self.batch_size == "max" and self.strategy == "multi-worker":
             raise UserError("batch_size: max is found on one machine; give a number, or use another --strategy.")

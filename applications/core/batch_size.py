@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from applications.core.errors import UserError
 
 if TYPE_CHECKING:
-    from applications.core.training import Fit
+    from applications.core.fitting import Fit
 
 ROOM = 0.8  # of the free memory, since validation, callbacks and others need some, too
 

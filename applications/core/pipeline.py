@@ -157,20 +157,25 @@ def _in_order(samples: Samples, chosen: Any = None) -> "tf.data.Dataset":
     return dataset.map(_as_it_is(load), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def evaluation_batches(samples: Samples, batch_size: int) -> "tuple[tf.data.Dataset, int]":
-    """Returns all samples of a split in their order, again and again, and the steps of one pass.
+def evaluation_batches(
+    samples: Samples, batch_size: int, *, endless: bool = True
+) -> "tuple[tf.data.Dataset, int | None]":
+    """Returns all samples of a split in their order, again and again, and the steps of one pass; or one pass and None.
 
-    Of a data set that ends Keras makes a second iterator after each pass, fills it and throws it away.
+    Of a data set that ends Keras makes a second iterator after each pass, fills it and throws it away. Several steps at
+    once would go on into the next pass, though.
     """
     import tensorflow as tf
 
-    dataset = _in_order(samples).batch(batch_size).repeat().prefetch(tf.data.AUTOTUNE)
-    return dataset, -(-samples.size // batch_size)
+    dataset = _in_order(samples).batch(batch_size)
+    if not endless:
+        return dataset.prefetch(tf.data.AUTOTUNE), None
+    return dataset.repeat().prefetch(tf.data.AUTOTUNE), -(-samples.size // batch_size)
 
 
 def shared_evaluation_batches(
-    samples: Samples, batch_size: int, strategy: "tf.distribute.Strategy"
-) -> "tuple[tf.distribute.DistributedDataset, int]":
+    samples: Samples, batch_size: int, strategy: "tf.distribute.Strategy", *, endless: bool = True
+) -> "tuple[tf.distribute.DistributedDataset, int | None]":
     """Returns the same as `evaluation_batches` for devices, of one worker or several, that share each batch.
 
     Left to itself, TensorFlow gives the whole rest of a last batch to the first device and nothing to the others, and a
@@ -187,9 +192,10 @@ def shared_evaluation_batches(
         devices = strategy.num_replicas_in_sync // workers
         own = [part for n, part in enumerate(parts) if n // devices % workers == context.input_pipeline_id]
         dataset = _in_order(samples, np.concatenate(own)).batch(max(sizes)).rebatch([len(part) for part in own])
-        return dataset.repeat().prefetch(tf.data.AUTOTUNE)
+        return (dataset.repeat() if endless else dataset).prefetch(tf.data.AUTOTUNE)
 
-    return strategy.distribute_datasets_from_function(batches), len(sizes) // strategy.num_replicas_in_sync
+    steps = len(sizes) // strategy.num_replicas_in_sync
+    return strategy.distribute_datasets_from_function(batches), steps if endless else None
 
 
 def whole_batches(samples: Samples, batch_size: int, devices: int) -> Samples:

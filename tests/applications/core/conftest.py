@@ -43,6 +43,7 @@ def prepared_data(tmp_path_factory: pytest.TempPathFactory) -> None:
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
     os.environ["TFDS_DATA_DIR"] = str(shared / "tfds")
+    os.environ["XDG_CACHE_HOME"] = str(base / "cache")  # where plans of executions are remembered
 
 
 SMALL_DIGITS = (

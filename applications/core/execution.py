@@ -1,0 +1,264 @@
+"""How training steps are executed: compiled by XLA or not, one at a time or several in one call of the device.
+
+No rule holds for all models: XLA makes recurrent networks faster and plain convolutional ones slower, and several steps
+per call pay for small networks alone. So a training that is long enough times a few real steps of each way first, puts
+every variable back, and keeps the fastest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import statistics
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from applications.core.fitting import Fit
+    from applications.core.run_directory import RunDirectory
+
+FILE = "execution.json"
+SHORTEST_TRAINING = 20.0  # seconds; of a shorter one nothing can be gained
+FEWEST_STEPS = 60  # of a training with fewer steps the first ones would be too large a part
+SHARE = 0.1  # of the expected training time is the most that is spent looking
+SHORT_STEP = 0.05  # seconds; in longer steps the way into the device does not count
+MOST_STEPS = 32  # in one call of the device, so that signals and progress do not wait long
+GAIN = 0.95  # another way is taken when its steps need less than this share of the time
+# XLA compiles for about this many times as long as TensorFlow needs to trace the same step.
+COMPILE_PER_TRACE = 6.0
+LEAST_SECONDS = 0.3  # for which steps of one way are timed
+REMEMBERED = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A way to execute steps.
+
+    Attributes:
+        xla: Whether XLA compiles them.
+        steps: Steps in one call of the device.
+        milliseconds: Median time of a step for every way that was timed.
+        seconds: Time spent looking; 0 for a plan that was known.
+    """
+
+    xla: bool
+    steps: int = 1
+    milliseconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The way in words, as in `xla, 8 steps at once`."""
+        return _name(self.xla, self.steps)
+
+
+def _name(xla: bool, steps: int) -> str:
+    return ("xla" if xla else "plain") + (f", {steps} steps at once" if steps > 1 else "")
+
+
+def planned(fit: Fit, run: RunDirectory) -> Plan:
+    """Makes a model's training function the fastest one, and returns which that is.
+
+    A run keeps its plan, so that one that goes on does so in the same way. Nothing is timed where the options say how
+    to execute, on several devices, in deterministic and in short trainings.
+
+    Args:
+        fit: A compiled model and its data. Its variables have the same values afterwards.
+        run: Where the plan is kept.
+    """
+    if not _may_look(fit):
+        return Plan(bool(fit.model.jit_compile), _own_steps(fit))
+    known = run.read_json(FILE)
+    plan = Plan(**known) if known else _looked_for(fit)
+    if not known:
+        run.write_json(FILE, dataclasses.asdict(plan))
+    use(fit.model, plan.xla, plan.steps)
+    return plan
+
+
+def use(model: Any, xla: bool, steps: int) -> None:
+    """Makes a model execute its training steps in a way; functions that were traced in it already are kept."""
+    if (bool(model.jit_compile), model.steps_per_execution) == (xla, steps):
+        return
+    model.jit_compile = xla
+    model.steps_per_execution = steps
+    model.train_function = model.test_function = None
+
+
+def _own_steps(fit: Fit) -> int:
+    steps = fit.application.steps_per_execution
+    return 1 if isinstance(steps, str) else steps
+
+
+def _may_look(fit: Fit) -> bool:
+    app = fit.application
+    asked = app.execution != "auto" and not isinstance(app.steps_per_execution, str)
+    few = fit.steps * _epochs(fit) < FEWEST_STEPS
+    return not (asked or few or app.deterministic or fit.session.replicas > 1)
+
+
+def _epochs(fit: Fit) -> int:
+    return min(fit.until or fit.application.epochs, fit.application.epochs)
+
+
+def _looked_for(fit: Fit) -> Plan:
+    """Returns the plan that is remembered for such a training, or the fastest of those there is time to try."""
+    from applications.core.checkpoint import assign, model_variables, snapshot
+
+    began = time.monotonic()
+    memory = Memory()
+    key = signature(fit)
+    known = memory.get(key)
+    if known is not None:
+        return Plan(known["xla"], _steps(fit, known["several"]), known["milliseconds"])
+    variables = model_variables(fit.model)
+    before = snapshot(variables)
+    try:
+        plan = _fastest(fit, began)
+    finally:
+        assign(variables, before, "memory")
+    plan = dataclasses.replace(plan, seconds=round(time.monotonic() - began, 3))
+    if len(plan.milliseconds) > 1:
+        memory.put(key, {"xla": plan.xla, "several": plan.steps > 1, "milliseconds": plan.milliseconds})
+    return plan
+
+
+def _fastest(fit: Fit, began: float) -> Plan:
+    app, model = fit.application, fit.model
+    xla, steps = bool(model.jit_compile), _own_steps(fit)
+    quick = _timed(fit, xla, steps, least_seconds=0)
+    assert quick is not None
+    expected = quick.step * fit.steps * _epochs(fit)
+    if expected < SHORTEST_TRAINING:
+        return Plan(xla, steps, _milliseconds({(xla, steps): quick.step}))
+    first = _timed(fit, xla, steps)
+    assert first is not None
+    found = {(xla, steps): first.step}
+    deadline = began + SHARE * expected
+    several = _steps(fit, first.step < SHORT_STEP)
+    if several > steps:
+        timed = _timed(fit, xla, several)
+        if timed is not None:
+            found[xla, several] = timed.step
+            if timed.step < GAIN * first.step:
+                steps = several
+    costs = quick.trace * (1 if xla else 1 + COMPILE_PER_TRACE)
+    if app.execution == "auto" and time.monotonic() + costs < deadline:
+        timed = _timed(fit, not xla, steps)
+        if timed is not None:
+            found[not xla, steps] = timed.step
+            if timed.step < GAIN * found[xla, steps]:
+                xla = not xla
+    return Plan(xla, steps, _milliseconds(found))
+
+
+def _milliseconds(found: dict[tuple[bool, int], float]) -> dict[str, float]:
+    return {_name(*way): round(1000 * seconds, 3) for way, seconds in found.items()}
+
+
+def _steps(fit: Fit, several: bool) -> int:
+    """Returns how many steps to execute at once: a number that divides an epoch and the way to the next checkpoint."""
+    if not several or fit.application.steps_per_execution != "auto":
+        return _own_steps(fit)
+    every = fit.application.checkpoint_every or fit.steps
+    fitting = [n for n in range(1, MOST_STEPS + 1) if fit.steps % n == 0 and every % n == 0]
+    return fitting[-1] if fitting[-1] >= 4 else 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """Seconds of the first call beside its steps (tracing, compiling), and of a step."""
+
+    trace: float
+    step: float
+
+
+def _timed(fit: Fit, xla: bool, steps: int, least_seconds: float = LEAST_SECONDS) -> Timing | None:
+    """Times real training steps; None where this way does not work for the model (XLA knows fewer operations)."""
+    import keras
+    import tensorflow as tf
+
+    model = fit.model
+    use(model, xla, steps)
+    if bool(model.jit_compile) != xla:
+        return None
+    model.make_train_function()
+    batches = iter(fit.batches(0, 0, endless=True))
+
+    def call() -> float:
+        began = time.monotonic()
+        keras.tree.map_structure(keras.ops.convert_to_numpy, model.train_function(batches))  # waits for the device
+        return time.monotonic() - began
+
+    try:
+        first = call()
+    except (tf.errors.OpError, NotImplementedError, ValueError):
+        if not xla:
+            raise
+        return None
+    calls = [call(), call()]
+    while sum(calls) < least_seconds:
+        calls.append(call())
+    usual = statistics.median(calls)
+    return Timing(max(0.0, first - usual), usual / steps)
+
+
+def signature(fit: Fit) -> str:
+    """Returns what a plan depends on, as a hash: network, optimiser, loss, batches, device, versions."""
+    import keras
+    import tensorflow as tf
+
+    from kerazoo._version import __version__
+
+    model, app = fit.model, fit.application
+    devices = [tf.config.experimental.get_device_details(d).get("device_name", "") for d in _gpus()]
+    parts = [
+        json.dumps(model.get_config(), sort_keys=True, default=str),
+        (app.optimizer, app.loss, app.precision, app.rematerialise, app.ema is None),
+        (app.execution, app.steps_per_execution),
+        str(fit.batches(0, 0, endless=True).element_spec),
+        (devices, os.cpu_count(), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0),
+        (tf.__version__, keras.__version__, __version__),
+    ]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+
+def _gpus() -> list[Any]:
+    import tensorflow as tf
+
+    return tf.config.list_physical_devices("GPU")
+
+
+class Memory:
+    """Plans of trainings before this one, in the user's cache folder; a file that cannot be used is as good as none."""
+
+    def __init__(self) -> None:
+        places = (os.environ.get("XDG_CACHE_HOME"), os.environ.get("LOCALAPPDATA"), "~/.cache")
+        self.path = Path(next(place for place in places if place)).expanduser() / "kerazoo" / FILE
+
+    def _read(self) -> dict[str, Any]:
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+            if isinstance(found, dict):
+                return found
+        return {}
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """Returns what is known about a signature, or None."""
+        found = self._read().get(key)
+        good = isinstance(found, dict) and set(found) == {"xla", "several", "milliseconds"}
+        return found if good else None
+
+    def put(self, key: str, value: dict[str, Any]) -> None:
+        """Remembers a plan, and forgets the oldest ones."""
+        from applications.core.run_directory import write_atomically
+
+        known = {**self._read(), key: value}
+        newest = dict(list(known.items())[-REMEMBERED:])
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, json.dumps(newest, indent=1) + "\n")

@@ -1,0 +1,131 @@
+"""How steps are executed: what is tried, what is kept, and that looking changes nothing."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+
+from applications.core import execution
+from applications.core.execution import Plan, Timing
+from applications.image_classification import ImageClassification
+from tests.applications.core.conftest import SMALL_DIGITS
+
+
+@pytest.fixture(scope="module")
+def fit():
+    """A compiled model with batch statistics and dropout, 39 steps per epoch, 1170 in all."""
+    from applications.core.fitting import Fit
+    from applications.core.training import Session
+
+    options = {"filters": [8], "dropout_rate": 0.3}
+    app = ImageClassification(data="digits", model="cnn", model_options=options, tensorboard=False)
+    session = Session(app, show=lambda line: None)
+    return Fit(session, session.datasets)
+
+
+@pytest.fixture
+def memory(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return execution.Memory()
+
+
+# Milliseconds of a step, seconds of tracing, options, what is expected. 1170 steps of 50 ms are 58 s, of 100 ms 117 s.
+CHOICES = [
+    ("a short training stays as it is", {"plain": 5, "several": 1, "xla": 1}, 0.1, {}, (False, 1), 1),
+    ("several small steps at once", {"plain": 40, "several": 20, "xla": 90, "xla several": 90}, 9, {}, (False, 13), 2),
+    ("XLA, one by one", {"plain": 100, "xla": 60}, 0.5, {}, (True, 1), 2),
+    ("XLA for several", {"plain": 40, "several": 30, "xla several": 10}, 0.1, {}, (True, 13), 3),
+    ("a gain that may be noise", {"plain": 100, "xla": 97}, 0.5, {}, (False, 1), 2),
+    ("no time to compile", {"plain": 100, "xla": 1}, 5, {}, (False, 1), 1),
+    ("XLA cannot", {"plain": 100, "xla": None}, 0.5, {}, (False, 1), 2),
+    ("a checkpoint between", {"plain": 40, "several": 20, "xla": 90}, 9, {"checkpoint_every": 2}, (False, 1), 1),
+    ("asked to be plain", {"plain": 40, "several": 20, "xla": 1}, 0.1, {"execution": "plain"}, (False, 13), 2),
+    ("asked for two steps", {"plain several": 100, "xla several": 50}, 0.1, {"steps_per_execution": 2}, (True, 2), 2),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "trace", "options", "expected", "looked"), CHOICES, ids=[c[0] for c in CHOICES]
+)
+def test_the_fastest_way_there_is_time_for_is_taken(
+    fit, memory, tmp_path, monkeypatch, name, step, trace, options, expected, looked
+):
+    from applications.core.run_directory import RunDirectory
+
+    tried = set()
+
+    def timed(fit, xla, steps, least_seconds=1.0):
+        key = f"{'xla' if xla else 'plain'}{' several' if steps > 1 else ''}"
+        milliseconds = step[key] if key in step else step[key.removeprefix("plain ")]
+        tried.add((xla, steps))
+        return None if milliseconds is None else Timing(trace, milliseconds / 1000)
+
+    monkeypatch.setattr(execution, "_timed", timed)
+    monkeypatch.setattr(fit, "application", dataclasses.replace(fit.application, **options))
+    first = options.get("steps_per_execution", 1)
+    execution.use(fit.model, False, first)
+    run = RunDirectory(tmp_path)
+    plan = execution.planned(fit, run)
+    assert (plan.xla, plan.steps) == expected, name
+    assert (bool(fit.model.jit_compile), fit.model.steps_per_execution) == expected
+    assert len(tried) == looked
+
+    monkeypatch.setattr(execution, "_timed", None)  # neither a resume nor another run of this training looks again
+    assert execution.planned(fit, run) == plan
+    if looked > 1 and len(plan.milliseconds) > 1:
+        again = execution.planned(fit, RunDirectory(tmp_path / "another"))
+        assert (again.xla, again.steps, again.seconds) == (plan.xla, plan.steps, 0.0)
+
+
+def test_looking_puts_every_variable_back(fit, memory, tmp_path, monkeypatch):
+    from applications.core.checkpoint import model_variables, snapshot
+    from applications.core.run_directory import RunDirectory
+
+    monkeypatch.setattr(execution, "SHORTEST_TRAINING", 0)
+    monkeypatch.setattr(execution, "SHARE", 1e6)
+    monkeypatch.setattr(execution, "LEAST_SECONDS", 0)
+    execution.use(fit.model, False, 1)
+    fit._build_variables(fit._validation()[0])
+    before = snapshot(model_variables(fit.model))
+    plan = execution.planned(fit, RunDirectory(tmp_path))
+    assert len(plan.milliseconds) == 3  # plain, 13 steps at once, XLA: all of them were trained with
+    after = snapshot(model_variables(fit.model))
+    for name, value in before.items():
+        np.testing.assert_array_equal(value, after[name], err_msg=name)
+    assert any("seed" in name for name in before)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"KEY": 3}', '{"KEY": {"xla": true}}'])
+def test_a_memory_nobody_can_read_is_none(memory, content):
+    memory.path.parent.mkdir(parents=True)
+    memory.path.write_text(content.replace("KEY", "key"))
+    assert memory.get("key") is None
+    memory.put("key", {"xla": True, "several": False, "milliseconds": {}})
+    assert memory.get("key")["xla"] is True
+
+
+@pytest.mark.parametrize(
+    "words", [{"deterministic": True}, {"epochs": 1}, {"execution": "plain", "steps_per_execution": 2}]
+)
+def test_nothing_is_timed_where_it_may_not_or_need_not(fit, tmp_path, monkeypatch, words):
+    from applications.core.run_directory import RunDirectory
+
+    monkeypatch.setattr(execution, "_timed", None)
+    monkeypatch.setattr(fit, "application", dataclasses.replace(fit.application, **words))
+    execution.use(fit.model, False, 1)
+    assert execution.planned(fit, RunDirectory(tmp_path)) == Plan(False, words.get("steps_per_execution", 1))
+    assert not (tmp_path / execution.FILE).exists()
+
+
+def test_several_steps_at_once_validate_on_the_same_samples(kerazoo, tmp_path):
+    rows = []
+    for steps in (1, 4):  # 19 steps of training, 5 of validation
+        words = (*SMALL_DIGITS, "--steps-per-execution", steps, "--deterministic", "--epochs", "3", "--out", tmp_path)
+        answer = kerazoo("train", "image-classification", *words, "--name", f"by-{steps}")
+        assert answer.status == 0, answer.err
+        with open(tmp_path / "image-classification" / f"by-{steps}" / "history.csv") as file:
+            rows.append([float(row["val_loss"]) for row in csv.DictReader(file)])
+    np.testing.assert_allclose(*rows, rtol=1e-5)
