@@ -14,6 +14,7 @@ import json
 import os
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ SHORTEST_TRAINING = 20.0  # seconds; of a shorter one nothing can be gained
 FEWEST_STEPS = 60  # of a training with fewer steps the first ones would be too large a part
 SHARE = 0.1  # of the expected training time is the most that is spent looking
 SHORT_STEP = 0.05  # seconds; in longer steps the way into the device does not count
+FEWEST_AT_ONCE = 4  # below which nothing is gained
 MOST_STEPS = 32  # in one call of the device, so that signals and progress do not wait long
 GAIN = 0.95  # another way is taken when its steps need less than this share of the time
 # XLA compiles for about this many times as long as TensorFlow needs to trace the same step.
@@ -60,6 +62,51 @@ def _name(xla: bool, steps: int) -> str:
     return ("xla" if xla else "plain") + (f", {steps} steps at once" if steps > 1 else "")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a plan is made for.
+
+    Attributes:
+        model: A compiled model whose variables are all there.
+        batches: Returns training batches without an end.
+        steps: Steps of an epoch.
+        epochs: Their number.
+        way: "plain" or "xla"; "auto": what is faster.
+        at_once: Steps in one call of the device; "auto": what is faster.
+        checkpoint_every: Steps between checkpoints, or None.
+        about: Whatever else the speed depends on and the model does not say, for the signature.
+    """
+
+    model: Any
+    batches: Callable[[], Any]
+    steps: int
+    epochs: int
+    way: str = "auto"
+    at_once: int | str = "auto"
+    checkpoint_every: int | None = None
+    about: tuple[Any, ...] = ()
+
+    @property
+    def own_steps(self) -> int:
+        """The steps in one call that it begins with."""
+        return 1 if isinstance(self.at_once, str) else self.at_once
+
+    @property
+    def several(self) -> int:
+        """The most steps in one call that divide an epoch and the way to the next checkpoint, if any pay."""
+        if self.at_once != "auto":
+            return self.own_steps
+        every = self.checkpoint_every or self.steps
+        fitting = [n for n in range(1, MOST_STEPS + 1) if self.steps % n == 0 and every % n == 0]
+        return fitting[-1] if fitting[-1] >= FEWEST_AT_ONCE else 1
+
+    @property
+    def worth_a_look(self) -> bool:
+        """Whether there is a choice, and a training that is long enough."""
+        choice = self.way == "auto" or self.at_once == "auto"
+        return choice and self.steps * self.epochs >= FEWEST_STEPS
+
+
 def planned(fit: Fit, run: RunDirectory) -> Plan:
     """Makes a model's training function the fastest one, and returns which that is.
 
@@ -70,10 +117,21 @@ def planned(fit: Fit, run: RunDirectory) -> Plan:
         fit: A compiled model and its data. Its variables have the same values afterwards.
         run: Where the plan is kept.
     """
-    if not _may_look(fit):
-        return Plan(bool(fit.model.jit_compile), _own_steps(fit))
+    app = fit.application
+    work = Work(
+        model=fit.model,
+        batches=lambda: fit.batches(0, 0, endless=True),
+        steps=fit.steps,
+        epochs=min(fit.until or app.epochs, app.epochs),
+        way=app.execution,
+        at_once=app.steps_per_execution,
+        checkpoint_every=app.checkpoint_every,
+        about=(app.optimizer, app.loss, app.precision, app.rematerialise, app.ema is None),
+    )
+    if app.deterministic or fit.session.replicas > 1 or not work.worth_a_look:
+        return Plan(bool(fit.model.jit_compile), work.own_steps)
     known = run.read_json(FILE)
-    plan = Plan(**known) if known else _looked_for(fit)
+    plan = Plan(**known) if known else fastest(work, Memory())
     if not known:
         run.write_json(FILE, dataclasses.asdict(plan))
     use(fit.model, plan.xla, plan.steps)
@@ -89,36 +147,24 @@ def use(model: Any, xla: bool, steps: int) -> None:
     model.train_function = model.test_function = None
 
 
-def _own_steps(fit: Fit) -> int:
-    steps = fit.application.steps_per_execution
-    return 1 if isinstance(steps, str) else steps
+def fastest(work: Work, memory: Memory) -> Plan:
+    """Returns the plan that is remembered for such a training, or the fastest of those there is time to try.
 
-
-def _may_look(fit: Fit) -> bool:
-    app = fit.application
-    asked = app.execution != "auto" and not isinstance(app.steps_per_execution, str)
-    few = fit.steps * _epochs(fit) < FEWEST_STEPS
-    return not (asked or few or app.deterministic or fit.session.replicas > 1)
-
-
-def _epochs(fit: Fit) -> int:
-    return min(fit.until or fit.application.epochs, fit.application.epochs)
-
-
-def _looked_for(fit: Fit) -> Plan:
-    """Returns the plan that is remembered for such a training, or the fastest of those there is time to try."""
+    Args:
+        work: The training. Variables of the model have the same values afterwards; how it executes may have changed.
+        memory: Where plans are remembered.
+    """
     from applications.core.checkpoint import assign, model_variables, snapshot
 
     began = time.monotonic()
-    memory = Memory()
-    key = signature(fit)
+    key = signature(work)
     known = memory.get(key)
     if known is not None:
-        return Plan(known["xla"], _steps(fit, known["several"]), known["milliseconds"])
-    variables = model_variables(fit.model)
+        return Plan(known["xla"], work.several if known["several"] else work.own_steps, known["milliseconds"])
+    variables = model_variables(work.model)
     before = snapshot(variables)
     try:
-        plan = _fastest(fit, began)
+        plan = _tried(work, began)
     finally:
         assign(variables, before, "memory")
     plan = dataclasses.replace(plan, seconds=round(time.monotonic() - began, 3))
@@ -127,28 +173,27 @@ def _looked_for(fit: Fit) -> Plan:
     return plan
 
 
-def _fastest(fit: Fit, began: float) -> Plan:
-    app, model = fit.application, fit.model
-    xla, steps = bool(model.jit_compile), _own_steps(fit)
-    quick = _timed(fit, xla, steps, least_seconds=0)
+def _tried(work: Work, began: float) -> Plan:
+    xla, steps = bool(work.model.jit_compile), work.own_steps
+    quick = _timed(work, xla, steps, least_seconds=0)
     assert quick is not None
-    expected = quick.step * fit.steps * _epochs(fit)
+    expected = quick.step * work.steps * work.epochs
     if expected < SHORTEST_TRAINING:
         return Plan(xla, steps, _milliseconds({(xla, steps): quick.step}))
-    first = _timed(fit, xla, steps)
+    first = _timed(work, xla, steps)
     assert first is not None
     found = {(xla, steps): first.step}
     deadline = began + SHARE * expected
-    several = _steps(fit, first.step < SHORT_STEP)
+    several = work.several if first.step < SHORT_STEP else steps
     if several > steps:
-        timed = _timed(fit, xla, several)
+        timed = _timed(work, xla, several)
         if timed is not None:
             found[xla, several] = timed.step
             if timed.step < GAIN * first.step:
                 steps = several
     costs = quick.trace * (1 if xla else 1 + COMPILE_PER_TRACE)
-    if app.execution == "auto" and time.monotonic() + costs < deadline:
-        timed = _timed(fit, not xla, steps)
+    if work.way == "auto" and time.monotonic() + costs < deadline:
+        timed = _timed(work, not xla, steps)
         if timed is not None:
             found[not xla, steps] = timed.step
             if timed.step < GAIN * found[xla, steps]:
@@ -160,15 +205,6 @@ def _milliseconds(found: dict[tuple[bool, int], float]) -> dict[str, float]:
     return {_name(*way): round(1000 * seconds, 3) for way, seconds in found.items()}
 
 
-def _steps(fit: Fit, several: bool) -> int:
-    """Returns how many steps to execute at once: a number that divides an epoch and the way to the next checkpoint."""
-    if not several or fit.application.steps_per_execution != "auto":
-        return _own_steps(fit)
-    every = fit.application.checkpoint_every or fit.steps
-    fitting = [n for n in range(1, MOST_STEPS + 1) if fit.steps % n == 0 and every % n == 0]
-    return fitting[-1] if fitting[-1] >= 4 else 1
-
-
 @dataclasses.dataclass(frozen=True)
 class Timing:
     """Seconds of the first call beside its steps (tracing, compiling), and of a step."""
@@ -177,17 +213,17 @@ class Timing:
     step: float
 
 
-def _timed(fit: Fit, xla: bool, steps: int, least_seconds: float = LEAST_SECONDS) -> Timing | None:
+def _timed(work: Work, xla: bool, steps: int, least_seconds: float = LEAST_SECONDS) -> Timing | None:
     """Times real training steps; None where this way does not work for the model (XLA knows fewer operations)."""
     import keras
     import tensorflow as tf
 
-    model = fit.model
+    model = work.model
     use(model, xla, steps)
     if bool(model.jit_compile) != xla:
         return None
     model.make_train_function()
-    batches = iter(fit.batches(0, 0, endless=True))
+    batches = iter(work.batches())
 
     def call() -> float:
         began = time.monotonic()
@@ -207,30 +243,23 @@ def _timed(fit: Fit, xla: bool, steps: int, least_seconds: float = LEAST_SECONDS
     return Timing(max(0.0, first - usual), usual / steps)
 
 
-def signature(fit: Fit) -> str:
+def signature(work: Work) -> str:
     """Returns what a plan depends on, as a hash: network, optimiser, loss, batches, device, versions."""
     import keras
     import tensorflow as tf
 
     from kerazoo._version import __version__
 
-    model, app = fit.model, fit.application
-    devices = [tf.config.experimental.get_device_details(d).get("device_name", "") for d in _gpus()]
+    gpus = tf.config.list_physical_devices("GPU")
     parts = [
-        json.dumps(model.get_config(), sort_keys=True, default=str),
-        (app.optimizer, app.loss, app.precision, app.rematerialise, app.ema is None),
-        (app.execution, app.steps_per_execution),
-        str(fit.batches(0, 0, endless=True).element_spec),
-        (devices, os.cpu_count(), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0),
+        json.dumps(work.model.get_config(), sort_keys=True, default=str),
+        (work.about, work.way, work.at_once),
+        str(work.batches().element_spec),
+        [tf.config.experimental.get_device_details(gpu).get("device_name", "") for gpu in gpus],
+        (os.cpu_count(), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0),
         (tf.__version__, keras.__version__, __version__),
     ]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
-
-
-def _gpus() -> list[Any]:
-    import tensorflow as tf
-
-    return tf.config.list_physical_devices("GPU")
 
 
 class Memory:

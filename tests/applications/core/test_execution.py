@@ -57,7 +57,7 @@ def test_the_fastest_way_there_is_time_for_is_taken(
 
     tried = set()
 
-    def timed(fit, xla, steps, least_seconds=1.0):
+    def timed(work, xla, steps, least_seconds=1.0):
         key = f"{'xla' if xla else 'plain'}{' several' if steps > 1 else ''}"
         milliseconds = step[key] if key in step else step[key.removeprefix("plain ")]
         tried.add((xla, steps))
