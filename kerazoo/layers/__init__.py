@@ -28,7 +28,7 @@ from kerazoo.layers.reverse_tokens import ReverseTokens
 from kerazoo.layers.reversible_dense import ReversibleDense
 from kerazoo.layers.sparsity import SparsityPenalty
 from kerazoo.layers.step_embedding import StepEmbedding
-from kerazoo.layers.steps import LastStep, MeanStep
+from kerazoo.layers.steps import LastStep, MaxStep, MeanStep, PaddingAsZeros
 from kerazoo.layers.take_token import TakeToken
 from kerazoo.layers.unpooling import MaxPoolWithSwitches2D, MaxUnpool2D
 from kerazoo.layers.weight_norm import WeightNormConv1D
@@ -55,11 +55,13 @@ __all__ = [
     "LocalResponseNormalization",
     "MaskedConv2D",
     "MaxPoolWithSwitches2D",
+    "MaxStep",
     "MaxUnpool2D",
     "Maxout",
     "MeanStep",
     "MinibatchDeviation",
     "OneHot",
+    "PaddingAsZeros",
     "PaddingMask",
     "PartialConv2D",
     "PixelNorm",

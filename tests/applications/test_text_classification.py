@@ -24,8 +24,10 @@ SMALL = (
     "16",
     "--learning-rate",
     "0.02",
-    "--model-options.units",
+    "--model-options.filters",
     "8",
+    "--model-options.kernel-sizes",
+    "[1, 2]",
     "--model-options.embedding-dim",
     "8",
     "--model-options.dropout-rate",
@@ -186,6 +188,7 @@ def test_the_exported_core_with_the_example_gives_the_predictions(run, tmp_path)
 
 MODELS = {
     "transformer_encoder": ("--model-options", "{num_layers: 1, num_heads: 2, hidden_dim: 8, mlp_dim: 8}"),
+    "lstm": ("--model-options", "{units: 4, embedding_dim: 4}"),
     "tcn": ("--model-options", "{filters: 4, num_levels: 2, kernel_size: 2, embedding_dim: 4}"),
     "bert_tiny": ("--model-options", "{num_layers: 1, hidden_dim: 8, mlp_dim: 8}", "--vocab-size", "120"),
 }

@@ -17,6 +17,7 @@ RNNS = ("simple_rnn", "lstm", "gru")
 OWN = {
     "tcn": {"filters": 4, "num_levels": 2, "kernel_size": 2},
     "transformer_encoder": {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 8},
+    "text_cnn": {"filters": 4, "kernel_sizes": (2, 3)},
 }
 RANDOM = np.random.default_rng(0)
 FEATURES = RANDOM.normal(size=(2, 6, 3)).astype("float32")

@@ -40,7 +40,7 @@ def test_a_single_text_gives_zeros():
 def test_a_model_begins_with_them(embeddings, alike, tmp_path):
     rows = "".join(f"{text} {number},{text[0]}\n" for number, text in enumerate(TEXTS))
     (tmp_path / "t.csv").write_text("text,label\n" + rows, encoding="utf-8")
-    app = TextClassification(data=str(tmp_path / "t.csv"), embeddings=embeddings, model_options={"units": 2})
+    app = TextClassification(data=str(tmp_path / "t.csv"), embeddings=embeddings, model_options={"filters": 2})
     datasets = app.prepared(app.datasets())
     table = app.build(datasets).get_layer("embedding").embeddings.numpy()
     assert np.allclose(np.linalg.norm(table[2:], axis=1), 1, atol=1e-4) == alike
