@@ -1,7 +1,7 @@
 """How well objects of an image were found: matching, average precision, panoptic quality, SEG.
 
-All functions take label images: arrays of whole numbers of any number of dimensions, 0 for the background, one number per
-object, whatever its order and with gaps. Pixels with a negative number in the truth do not count.
+All functions take label images: arrays of whole numbers of any number of dimensions, 0 for the background, one number
+per object, in any order and with gaps. Pixels with a negative number in the truth do not count.
 """
 
 from __future__ import annotations
