@@ -144,5 +144,5 @@ def _refuse_interpolated(labels: np.ndarray, ids: np.ndarray, pieces: np.ndarray
         raise BadFileError(
             path,
             f"its {len(ids)} object numbers fall into {count} separate pieces, as when a label image is resized with "
-            "interpolation or saved as JPEG; resize it with nearest-neighbour interpolation, one number for each object",
+            "interpolation or saved as JPEG; resize it with nearest-neighbour interpolation, one number per object",
         )
