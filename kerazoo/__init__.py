@@ -41,6 +41,7 @@ _MODULES = (
     "card",
     "catalog",
     "checks",
+    "detection",
     "diffusion",
     "exporters",
     "finetuning",

@@ -18,6 +18,7 @@ Progress = Callable[[int, int, str], None]
 
 CLASSIFICATION_NAMES = ("digits",)
 SEGMENTATION_NAMES = ("nuclei",)
+INSTANCE_NAMES = ("nuclei",)
 TABLE_NAMES = ("breast_cancer", "wine", "diabetes", "xor")
 IMAGE_REGRESSION_NAMES = ("beads",)
 SERIES_NAMES = ("co2", "sunspots")
@@ -260,7 +261,7 @@ def fingerprint(data: Datasets) -> str:
     import numpy as np
 
     digest = hashlib.sha256(repr((data.class_names, data.ids)).encode())
-    for store in (data.images, data.masks):
+    for store in (data.images, data.masks if data.masks is not None else data.instances):
         if store is not None:
             digest.update(f"{store.dtype} {len(store)}".encode() + store.shapes.tobytes())
             step = max(1, store.flat.size // 1_000_003)

@@ -54,7 +54,7 @@ def segmentation_folder(
     """Reads images and masks, see `load_segmentation`."""
     bad = BadFiles(on_bad_file, root)
     pairs, warnings = find_pairs(root, bad)
-    pairs, headers, mask_headers = _check_headers(pairs, bad, progress)
+    pairs, headers, mask_headers = check_headers(pairs, bad, progress)
     names = [relative_name(pair.image, root) for pair in pairs]
     images, kept = load_images(
         [pair.image for pair in pairs],
@@ -73,7 +73,7 @@ def segmentation_folder(
     class_names, meaning = mask_classes(values, mask_names, read_class_file(root))
     kept = [kept[index] for index in good]
     groups = read_group_file(root, [names[index] for index in kept])
-    split, remarks = _split([pairs[index] for index in kept], fractions, seed, groups)
+    split, remarks = split_pairs([pairs[index] for index in kept], fractions, seed, groups)
     return Datasets(
         name=plain(root.resolve().name),
         description=f"The user's own images and masks from {str(root)!r}.",
@@ -186,7 +186,7 @@ def by_stem(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _check_headers(
+def check_headers(
     pairs: Sequence[Pair], bad: BadFiles, progress: Progress | None
 ) -> tuple[list[Pair], list[ImageHeader], list[ImageHeader]]:
     """Returns the pairs whose image and mask can be opened and have the same size, and both headers."""
@@ -352,7 +352,7 @@ def _renumber(masks: ImageStore, meaning: Mapping[int, int], cache_dir) -> Image
     return target
 
 
-def _split(pairs: Sequence[Pair], fractions, seed, groups):
+def split_pairs(pairs: Sequence[Pair], fractions, seed, groups):
     """Returns the split of the folders, or our own, and a sentence where something had to be cut."""
     import numpy as np
 

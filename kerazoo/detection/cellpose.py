@@ -37,15 +37,15 @@ def cellpose(
     """Cellpose: a residual U-Net with a style, which predicts flows whose sinks are objects of any shape.
 
     Its loss is `kerazoo.losses.Cellpose`, its targets are `kerazoo.detection.flows.flow_targets`, and `flow_objects`
-    there turns what it predicts into objects. It is made for objects about 30 pixels across; images are rescaled to that.
+    there turns what it predicts into objects. It is made for objects about 30 pixels across; images are rescaled.
     Every fixed size works; a size left open (`None`) must be a multiple of `2 ** (len(filters) - 1)` when the model
     is called.
 
     Args:
         num_classes: Number of classes of objects, or `None` if they are not told apart, as in the paper.
         filters: Filters of each level; `(16, 32, 64)` is a network that a laptop trains in minutes.
-        use_style: Whether the mean of the deepest map, at length 1, is handed to every step up. It sees the whole image,
-            so that tiles of an image are not exactly parts of it.
+        use_style: Whether the mean of the deepest map, at length 1, is handed to every step up. It sees the whole
+            image, so that tiles of an image are not exactly parts of it.
 
     Returns:
         A flat functional `keras.Model`, (batch, height, width, channels) -> (batch, height, width, 3): 5 times the

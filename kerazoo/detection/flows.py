@@ -1,8 +1,8 @@
-"""Objects as sinks of a flow: from label images to flows, and from predicted flows back to objects. NumPy and SciPy only.
+"""Objects as sinks of a flow: from label images to flows, and from predicted flows to objects. NumPy and SciPy only.
 
-Every pixel of an object gets the direction in which heat comes from the object's centre, a vector of length 1. Following
-the vectors from everywhere leads to the centres, whatever the shape of the objects; pixels that end in one place belong to
-one object. Flows are (height, width, 2): down and right, in pixels per step.
+Every pixel of an object gets the direction in which heat comes from the object's centre, a vector of length 1.
+Following the vectors from everywhere leads to the centres, whatever the shape of the objects; pixels that end in one
+place belong to one object. Flows are (height, width, 2): down and right, in pixels per step.
 
 C. Stringer, T. Wang, M. Michaelos, M. Pachitariu, "Cellpose: a generalist algorithm for cellular segmentation", Nature
 Methods 18 (2021), https://doi.org/10.1038/s41592-020-01018-x.
@@ -39,9 +39,9 @@ def mean_diameter(labels: np.ndarray) -> float:
 def labels_to_flows(labels: np.ndarray) -> np.ndarray:
     """Lets heat spread from the centre of each object and returns the direction it comes from.
 
-    A unit of heat goes in at the centre, the pixel of the object nearest to the median row and column, before each step;
-    a step is the mean over 3 x 3 pixels, of which those of other objects are cold. The number of steps is twice height
-    plus width of the object. Objects of a thousand pixels across take minutes: rescale such images first.
+    A unit of heat goes in at the centre, the pixel of the object nearest to the median row and column, before each
+    step; a step is the mean over 3 x 3 pixels, of which those of other objects are cold. The number of steps is twice
+    height plus width of the object. Objects of a thousand pixels across take minutes: rescale such images first.
 
     Args:
         labels: Object numbers (height, width); 0 and negative numbers are no objects.
@@ -88,8 +88,8 @@ def labels_to_flows(labels: np.ndarray) -> np.ndarray:
 
 
 def _objects(padded: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Returns rows, columns and objects (from 0) of all pixels of objects, the place of each object's centre in that list,
-    and its number of steps."""
+    """Returns rows, columns and objects (from 0) of all pixels of objects, the place of each object's centre in that
+    list, and its number of steps."""
     rows, columns = np.nonzero(padded)
     objects = np.unique(padded[rows, columns], return_inverse=True)[1]
     order = np.argsort(objects, kind="stable")
@@ -99,12 +99,12 @@ def _objects(padded: np.ndarray) -> tuple[np.ndarray, ...]:
     for number, (start, end) in enumerate(zip(starts, [*starts[1:], len(rows)], strict=True)):
         y, x = rows[start:end], columns[start:end]
         centres[number] = start + np.argmin((y - np.median(y)) ** 2 + (x - np.median(x)) ** 2)
-        steps[number] = 2 * (np.ptp(y) + np.ptp(x) + 2)
+        steps[number] = 2 * (np.ptp(y) + np.ptp(x))
     return rows, columns, objects, centres, steps
 
 
 def _neighbours(padded: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Returns for each pixel the places (9 columns) of the 3 x 3 around it in the list, -1 for those of something else."""
+    """Returns for each pixel the places in the list of the 3 x 3 around it (9 columns), -1 for something else."""
     places = np.full(padded.shape, -1)
     places[rows, columns] = np.arange(len(rows))
     own = padded[rows, columns]
@@ -171,8 +171,8 @@ def follow_flows(flows: np.ndarray, mask: np.ndarray, *, steps: int = 200) -> np
 def sinks_to_labels(ends: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Gives pixels that end in one place one number.
 
-    Places where more than ten pixels end, and more than anywhere within two pixels, are objects. They grow five times by
-    one pixel to where more than two pixels end.
+    Places where more than ten pixels end, and more than anywhere within two pixels, are objects. They grow five times
+    by one pixel to where more than two pixels end.
 
     Args:
         ends: (pixels of the mask, 2), see `follow_flows`.

@@ -7,7 +7,8 @@ A star-convex object is described from any pixel inside by the distances to its 
 and by how likely that pixel is one to describe it from: its distance to the background, relative to the largest in the
 object. All lengths are pixels of the full image; with a grid of 2 or 4 only every second or fourth pixel is described.
 
-U. Schmidt, M. Weigert, C. Broaddus, G. Myers, "Cell Detection with Star-convex Polygons", arXiv:1806.03535 (MICCAI 2018).
+U. Schmidt, M. Weigert, C. Broaddus, G. Myers, "Cell Detection with Star-convex Polygons", MICCAI 2018,
+arXiv:1806.03535.
 """
 
 from __future__ import annotations
@@ -44,10 +45,13 @@ class Candidates(NamedTuple):
 
 
 class Thresholds(NamedTuple):
-    """Attributes: probability: of a candidate; nms: shared part of the smaller area above which the lower score goes."""
+    """Attributes: probability: of a candidate; nms: shared part of the smaller area at which the lower score goes."""
 
     probability: float = 0.5
     nms: float = 0.4
+
+
+DEFAULT_THRESHOLDS = Thresholds()
 
 
 def star_distances(labels: np.ndarray, num_rays: int = 32, *, grid: int = 1) -> np.ndarray:
@@ -167,7 +171,7 @@ def find_candidates(
         num_rays: Number of directions.
         threshold: Smallest object probability.
         grid: Every how many pixels there is a description.
-        border: Descriptions so near the edge of the image, in steps of the grid, are left out: their objects are cut off.
+        border: Descriptions so near the edge of the image, in steps of the grid, are left out.
         origin: Place of the prediction in the whole one, where it is a part of it, in steps of the grid.
         size: Height and width of the whole prediction.
 
@@ -191,9 +195,12 @@ def find_candidates(
 
 def concatenate(parts: Sequence[Candidates]) -> Candidates:
     """Puts together the candidates of several parts of an image."""
-    classes = None if parts[0].classes is None else np.concatenate([part.classes for part in parts])
+    points, distances, scores, classes = zip(*parts, strict=True)
     return Candidates(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("points", "distances", "scores")), classes
+        np.concatenate(points),
+        np.concatenate(distances),
+        np.concatenate(scores),
+        None if classes[0] is None else np.concatenate(classes),
     )
 
 
@@ -305,7 +312,7 @@ def star_objects(
     num_rays: int = 32,
     *,
     grid: int = 1,
-    thresholds: Thresholds = Thresholds(),
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> tuple[np.ndarray, Candidates]:
     """Turns the prediction of a StarDist network into objects.
 

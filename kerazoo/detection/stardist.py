@@ -1,6 +1,7 @@
 """StarDist: for every pixel how likely it is to lie deep in an object, and the distances to the object's outline.
 
-U. Schmidt, M. Weigert, C. Broaddus, G. Myers, "Cell Detection with Star-convex Polygons", arXiv:1806.03535 (MICCAI 2018).
+U. Schmidt, M. Weigert, C. Broaddus, G. Myers, "Cell Detection with Star-convex Polygons", MICCAI 2018,
+arXiv:1806.03535.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ def stardist(
     """StarDist: a U-Net that describes objects as star-convex polygons, from every pixel inside.
 
     Its loss is `kerazoo.losses.StarDist`, its targets are `kerazoo.detection.star_convex.star_targets`, and
-    `star_objects` there turns what it predicts into objects. Every fixed size works; a size left open (`None`) must be a
-    multiple of `grid * 2 ** depth` when the model is called. Objects must fit into the field of view, which reaches 47
-    pixels from a point with grid 1 and 94 with grid 2.
+    `star_objects` there turns what it predicts into objects. Every fixed size works; a size left open (`None`) must be
+    a multiple of `grid * 2 ** depth` when the model is called. Objects must fit into the field of view, which reaches
+    47 pixels from a point with grid 1 and 94 with grid 2.
 
     Args:
         num_classes: Number of classes of objects, or `None` if they are not told apart.

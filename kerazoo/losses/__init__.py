@@ -4,11 +4,13 @@ import keras  # noqa: F401  first, so that the hook of kerazoo runs before any o
 
 from kerazoo.losses.boundary import boundary_weights
 from kerazoo.losses.crossentropy import ClassBalancedCrossentropy, Focal, PixelCrossentropy
+from kerazoo.losses.instances import Cellpose, StarDist
 from kerazoo.losses.overlap import Dice, FocalTversky, Tversky
 from kerazoo.losses.quantile import Pinball
 from kerazoo.losses.sequence import SequenceCrossentropy
 
 __all__ = [
+    "Cellpose",
     "ClassBalancedCrossentropy",
     "Dice",
     "Focal",
@@ -16,6 +18,7 @@ __all__ = [
     "Pinball",
     "PixelCrossentropy",
     "SequenceCrossentropy",
+    "StarDist",
     "Tversky",
     "boundary_weights",
 ]

@@ -1,0 +1,268 @@
+"""From images to objects with a trained StarDist or Cellpose network: scaling, tiles, thresholds, files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kerazoo.detection import flows, star_convex
+from kerazoo.normalisation import percentile_normalise
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+PERCENTILES = (1.0, 99.8)
+LARGEST = 1024  # pixels; larger images are predicted in tiles
+USUAL_DIAMETERS = (15.0, 40.0)  # a Cellpose network takes objects of such sizes as they are
+
+
+class Objects(NamedTuple):
+    """What was found in one image.
+
+    Attributes:
+        labels: (height, width) int32, 1 to n.
+        scores: (n,) between 0 and 1: StarDist's object probability, Cellpose's agreement with the flows.
+    """
+
+    labels: np.ndarray
+    scores: np.ndarray
+
+
+def normalised(image: np.ndarray) -> np.ndarray:
+    """Returns an image (height, width, channels) with the 1st percentile of each channel at 0, the 99.8th at 1."""
+    return percentile_normalise(image, *PERCENTILES, axis=(0, 1))
+
+
+class _Collector:
+    """Stands for an output that would be too large: it keeps the likely descriptions of what is written to it."""
+
+    def __init__(self, shape: tuple[int, ...], num_rays: int, threshold: float, grid: int) -> None:
+        import numpy as np
+
+        self.shape, self.dtype = shape, np.dtype("float32")
+        self.num_rays, self.threshold, self.grid = num_rays, threshold, grid
+        self.found: list[star_convex.Candidates] = []
+
+    def __setitem__(self, place: tuple[slice, ...], values: np.ndarray) -> None:
+        self.found.append(
+            star_convex.find_candidates(
+                values,
+                self.num_rays,
+                threshold=self.threshold,
+                grid=self.grid,
+                origin=(place[0].start, place[1].start),
+                size=self.shape[:2],
+            )
+        )
+
+
+class Finder:
+    """A trained network as a function from an image of any size to the objects in it.
+
+    Args:
+        model: The network, or an exported file in its place.
+        name: `"stardist"` or `"cellpose"`.
+        settings: `scale` of images, and the thresholds: `probability` and `nms`, or `inside` and `flow_error`.
+        grid: StarDist's.
+        largest: Images with a longer side are predicted in tiles.
+    """
+
+    def __init__(
+        self, model: keras.Model, name: str, settings: Mapping[str, float], *, grid: int = 1, largest: int = LARGEST
+    ) -> None:
+        from applications.core.inference import Predictor
+        from applications.semantic_segmentation import size_multiple
+
+        self.model, self.name, self.grid, self.largest = model, name, grid, largest
+        self.settings = {**default_settings(name), **settings}
+        self.multiple = size_multiple(model)
+        self._call = Predictor(model)
+
+    def __call__(self, image: np.ndarray) -> Objects:
+        import numpy as np
+
+        from applications.datasets.instances import rescaled
+
+        pixels = normalised(rescaled(np.asarray(image, np.float32), self.settings["scale"]))
+        found = self._polygons(pixels) if self.name == "stardist" else self._flows(pixels)
+        if pixels.shape[:2] != image.shape[:2]:
+            found = _at_size(found, image.shape[:2])
+        return found
+
+    def maps(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns what the network says about a normalised image that is small enough."""
+        from applications.core.inference import padded
+
+        output = self._call(padded(pixels, self.multiple)[None])[0]
+        return output[: -(-pixels.shape[0] // self.grid), : -(-pixels.shape[1] // self.grid)]
+
+    def _polygons(self, pixels: np.ndarray) -> Objects:
+        import kerazoo
+
+        shape, probability = pixels.shape[:2], self.settings["probability"]
+        num_rays = self.model.output_shape[-1] - 1
+        if max(shape) <= self.largest:
+            found = star_convex.find_candidates(self.maps(pixels), num_rays, threshold=probability, grid=self.grid)
+        else:
+            size = tuple(-(-length // self.grid) for length in shape)
+            collector = _Collector((*size, num_rays + 1), num_rays, probability, self.grid)
+            kerazoo.predict_tiled(self.model, pixels, tile_size=self.largest, output=collector)
+            found = star_convex.concatenate(collector.found)
+        labels, objects = star_convex.draw_objects(found, shape, self.settings["nms"])
+        return Objects(labels, objects.scores)
+
+    def _flows(self, pixels: np.ndarray) -> Objects:
+        import numpy as np
+
+        import kerazoo
+
+        if max(pixels.shape[:2]) <= self.largest:
+            maps = self.maps(pixels)
+        else:  # the style sees the whole image, so that there is no exact way
+            maps = kerazoo.predict_tiled(self.model, pixels, tile_size=self.largest, mode="blend")
+        flow, inside = maps[..., :2] / flows.FLOW_SCALE, maps[..., 2] > self.settings["inside"]
+        labels = flows.flow_objects(flow, inside, largest_error=self.settings["flow_error"])
+        errors = flows.flow_errors(labels, flow) if labels.any() else np.empty(0)
+        return Objects(labels, np.clip(1 - errors, 0, 1))
+
+
+def _at_size(found: Objects, size: tuple[int, ...]) -> Objects:
+    """Returns objects at the size of the image as it was; those that vanish leave no gap in the numbers."""
+    import numpy as np
+
+    rows, columns = (
+        np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
+        for new, old in zip(size, found.labels.shape, strict=True)
+    )
+    labels = found.labels[rows[:, None], columns]
+    seen, places = np.unique(np.append(0, labels), return_inverse=True)
+    return Objects(places[1:].reshape(labels.shape).astype(np.int32), found.scores[seen[1:] - 1])
+
+
+def default_settings(name: str) -> dict[str, float]:
+    """Returns the thresholds of the papers, and the scale that changes nothing."""
+    if name == "stardist":
+        return {"scale": 1.0, "probability": 0.5, "nms": 0.4}
+    return {"scale": 1.0, "inside": 0.0, "flow_error": 0.4}
+
+
+def best_scale(labels: Sequence[np.ndarray]) -> float:
+    """Returns the factor that makes objects of unusual size 30 pixels across, for Cellpose."""
+    import numpy as np
+
+    diameters = [flows.mean_diameter(each) for each in labels if (each > 0).any()]
+    diameter = float(np.median(diameters)) if diameters else flows.USUAL_DIAMETER
+    if USUAL_DIAMETERS[0] <= diameter <= USUAL_DIAMETERS[1]:
+        return 1.0
+    return round(flows.USUAL_DIAMETER / diameter, 3)
+
+
+# The simple method
+
+
+def watershed_labels(image: np.ndarray, bright: bool = True) -> np.ndarray:
+    """Finds objects without a network: Otsu's threshold, and a watershed of the distances to the background.
+
+    Args:
+        image: (height, width, channels).
+        bright: Whether objects are brighter than the background.
+
+    Returns:
+        A label image (height, width), int32.
+
+    References:
+        S. Beucher, C. Lantuéjoul, "Use of watersheds in contour detection", 1979; in the image foresting version of
+        A. Falcão, J. Stolfi, R. Lotufo (2004), https://doi.org/10.1109/TPAMI.2004.1261076
+    """
+    import numpy as np
+    from scipy import ndimage
+
+    from applications.semantic_segmentation import otsu_threshold
+
+    smooth = ndimage.gaussian_filter(np.asarray(image, np.float32).mean(axis=2), 1.0)
+    above = smooth > otsu_threshold(smooth)
+    mask = ndimage.binary_fill_holes(above if bright else ~above)
+    depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0)
+    # Tops that are flat are one object each; two in one neighbourhood are the higher one.
+    tops = (depth == ndimage.maximum_filter(depth, 9)) & mask
+    markers = ndimage.label(tops, np.ones((3, 3)))[0].astype(np.int32)
+    if not markers.any():
+        return np.zeros(mask.shape, np.int32)
+    relief = np.where(mask, 1000 * (1 - depth / depth.max()), 2000).astype(np.uint16)
+    background = markers.max() + 1
+    seeds = np.where(mask, markers, background)
+    labels = ndimage.watershed_ift(relief, seeds.astype(np.int32))
+    return flows.fill_and_drop(np.where(mask & (labels != background), labels, 0).astype(np.int32), 15)
+
+
+# Files
+
+
+def write_objects(stem: str, image: np.ndarray, found: Objects, folder: Path) -> list[Path]:
+    """Writes a label image (TIFF of 16 bits, or 32 for more objects), a table, and a picture with the outlines.
+
+    Returns:
+        `STEM_labels.tif`, `STEM_objects.csv` and `STEM_overlay.png`.
+    """
+    import numpy as np
+    import tifffile
+    from PIL import Image
+
+    from applications.core.run_directory import write_atomically
+
+    dtype = np.uint16 if found.labels.max(initial=0) < 2**16 else np.int32
+    contents: dict[str, Callable[[io.BytesIO], Any]] = {
+        "labels.tif": lambda file: tifffile.imwrite(file, found.labels.astype(dtype), compression="zlib"),
+        "objects.csv": lambda file: file.write(object_table(found).encode()),
+        "overlay.png": lambda file: Image.fromarray(outlined(image, found.labels)).save(file, format="PNG"),
+    }
+    written = []
+    for suffix, save in contents.items():
+        buffer = io.BytesIO()
+        save(buffer)
+        write_atomically(folder / f"{stem}_{suffix}", buffer.getvalue())
+        written.append(folder / f"{stem}_{suffix}")
+    return written
+
+
+def object_table(found: Objects) -> str:
+    """Returns the objects of an image as CSV: number, area and centre in pixels, score."""
+    import numpy as np
+    from scipy import ndimage
+
+    numbers = np.arange(1, len(found.scores) + 1)
+    areas = np.bincount(found.labels.ravel(), minlength=len(numbers) + 1)[1:]
+    centres = ndimage.center_of_mass(found.labels > 0, found.labels, numbers) if len(numbers) else []
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("id", "area", "centroid_row", "centroid_column", "score"))
+    for number, area, (row, column), score in zip(numbers, areas, centres, found.scores, strict=True):
+        table.writerow((int(number), int(area), f"{row:.2f}", f"{column:.2f}", f"{score:.4f}"))
+    return text.getvalue()
+
+
+def outlines(labels: np.ndarray) -> np.ndarray:
+    """Returns the pixels of objects with a neighbour to the right or below, left or above, of something else."""
+    import numpy as np
+
+    edge = np.zeros(labels.shape, bool)
+    for axis in (0, 1):
+        first, second = (np.moveaxis(edge, axis, 0)[part] for part in (slice(None, -1), slice(1, None)))
+        differs = np.diff(np.moveaxis(labels, axis, 0), axis=0) != 0
+        first |= differs
+        second |= differs
+    return edge & (labels > 0)
+
+
+def outlined(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns the image with each object's outline in one of several colours, as uint8 RGB."""
+    from applications.core.figures import class_colours, display_image
+
+    picture = display_image(image).copy()
+    edge = outlines(labels)
+    picture[edge] = class_colours(8)[1 + labels[edge] % 7]
+    return picture
