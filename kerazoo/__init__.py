@@ -39,6 +39,7 @@ _MODULES = (
     "card",
     "catalog",
     "checks",
+    "detection",
     "diffusion",
     "exporters",
     "finetuning",

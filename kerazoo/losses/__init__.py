@@ -3,12 +3,14 @@
 import keras  # noqa: F401  first, so that the hook of kerazoo runs before any of the modules below
 
 from kerazoo.losses.boundary import boundary_weights
+from kerazoo.losses.centernet import CenterNet
 from kerazoo.losses.crossentropy import ClassBalancedCrossentropy, Focal, PixelCrossentropy
 from kerazoo.losses.overlap import Dice, FocalTversky, Tversky
 from kerazoo.losses.quantile import Pinball
 from kerazoo.losses.sequence import SequenceCrossentropy
 
 __all__ = [
+    "CenterNet",
     "ClassBalancedCrossentropy",
     "Dice",
     "Focal",

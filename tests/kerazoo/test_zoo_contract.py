@@ -39,6 +39,7 @@ SPINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "image_generator": (("input_shape", "num_classes"), ("weights", "dtype", "name")),
     "generator_discriminator": (("input_shape", "latent_dim"), ("weights", "dtype", "name")),
     "image_translator": (("input_shape", "num_channels"), ("weights", "dtype", "name")),
+    "detector": (("input_shape", "num_classes"), _END),
 }
 
 
@@ -252,6 +253,8 @@ BAD: list[tuple[str, Any]] = [
     ("global_skip", "yes"),
     ("perceptual_network", "vgg20"),
     ("perceptual_network", 5),
+    ("stride", 3),
+    ("head_filters", 0),
 ]
 
 
