@@ -45,6 +45,7 @@ KINDS = {
     "generator_discriminator": "generator and discriminator",
     "image_translator": "image to image, with a discriminator",
     "instance_segmentation": "instance segmentation: maps that objects are made of",
+    "detector": "detector: maps that objects are read off",
 }
 
 

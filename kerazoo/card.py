@@ -22,6 +22,7 @@ KINDS = (
     "generator_discriminator",
     "image_translator",
     "instance_segmentation",
+    "detector",
 )
 
 

@@ -29,10 +29,11 @@ PAIR_NAMES = ("dates",)
 CAPTION_NAMES = ("shapes",)
 TRANSLATION_NAMES = ("nuclei", "noisy_nuclei")
 PHOTOGRAPH_NAMES = ("photographs",)
+BOX_NAMES = ("scenes",)
 EMBEDDED_NAMES = (
     *(CLASSIFICATION_NAMES + SEGMENTATION_NAMES + TABLE_NAMES + IMAGE_REGRESSION_NAMES),
     *(SERIES_NAMES + ACTIVITY_NAMES + GRAPH_NAMES + TEXT_NAMES + PAIR_NAMES + CAPTION_NAMES),
-    *(TRANSLATION_NAMES + PHOTOGRAPH_NAMES),
+    *(TRANSLATION_NAMES + PHOTOGRAPH_NAMES + BOX_NAMES),
 )
 FRACTIONS = (0.7, 0.15, 0.15)
 
@@ -158,7 +159,7 @@ def load_classification(
     check_fractions(fractions)
     _check_on_bad_file(on_bad_file)
     common = {"fractions": fractions, "seed": seed, "channels": channels, "image_size": image_size}
-    name = _source(data, CLASSIFICATION_NAMES, SEGMENTATION_NAMES, "image classification")
+    name = source(data, CLASSIFICATION_NAMES, SEGMENTATION_NAMES, "image classification")
     if name == "digits":
         from applications.datasets.sources import digits
 
@@ -209,7 +210,7 @@ def load_segmentation(
     check_fractions(fractions)
     _check_on_bad_file(on_bad_file)
     common = {"fractions": fractions, "seed": seed, "channels": channels}
-    name = _source(data, SEGMENTATION_NAMES, CLASSIFICATION_NAMES, "semantic segmentation")
+    name = source(data, SEGMENTATION_NAMES, CLASSIFICATION_NAMES, "semantic segmentation")
     if name == "nuclei":
         from applications.datasets.sources import nuclei
 
@@ -230,7 +231,7 @@ def _check_on_bad_file(on_bad_file: str) -> None:
         raise UserError(f"on_bad_file must be 'error' or 'skip', received {on_bad_file!r}.")
 
 
-def _source(data: str, names: tuple[str, ...], other_names: tuple[str, ...], task: str) -> str:
+def source(data: str, names: tuple[str, ...], other_names: tuple[str, ...], task: str) -> str:
     """Returns an embedded name, "tfds" or "folder"; refuses what is none of them."""
     data = str(data)
     if not data.strip():

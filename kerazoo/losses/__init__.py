@@ -4,6 +4,7 @@ import keras  # noqa: F401  first, so that the hook of kerazoo runs before any o
 
 from kerazoo.losses.blind_spot import BlindSpot
 from kerazoo.losses.boundary import boundary_weights
+from kerazoo.losses.centernet import CenterNet
 from kerazoo.losses.crossentropy import ClassBalancedCrossentropy, Focal, PixelCrossentropy
 from kerazoo.losses.instances import Cellpose, StarDist
 from kerazoo.losses.laplace import Laplace
@@ -14,6 +15,7 @@ from kerazoo.losses.sequence import SequenceCrossentropy
 __all__ = [
     "BlindSpot",
     "Cellpose",
+    "CenterNet",
     "ClassBalancedCrossentropy",
     "Dice",
     "Focal",

@@ -40,6 +40,7 @@ SPINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "generator_discriminator": (("input_shape", "latent_dim"), ("weights", "dtype", "name")),
     "image_translator": (("input_shape", "num_channels"), ("weights", "dtype", "name")),
     "instance_segmentation": (("input_shape", "num_classes"), _END),
+    "detector": (("input_shape", "num_classes"), _END),
 }
 
 
@@ -256,6 +257,8 @@ BAD: list[tuple[str, Any]] = [
     ("num_rays", 2),
     ("grid", 3),
     ("use_style", 1),
+    ("stride", 3),
+    ("head_filters", 0),
 ]
 
 
