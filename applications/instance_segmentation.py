@@ -7,12 +7,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from applications.core.application import Application, ScheduleName, Serving
 from applications.core.config import group, option
 from applications.core.errors import UserError
 from applications.core.pipeline import Samples
+from applications.imaging.instance_targets import NUM_DRAWS, InstanceAugmentation
 
 if TYPE_CHECKING:
     import keras
@@ -22,35 +23,9 @@ if TYPE_CHECKING:
     from applications.core.report import Result
     from applications.datasets.instances import InstanceData
     from applications.datasets.store import ImageStore
-    from applications.imaging.objects import Finder, Objects
+    from applications.imaging.objects import Finder, Prediction
 
 SETTINGS_FILE = "objects.json"
-NUM_DRAWS = 7
-
-
-class Prediction(NamedTuple):
-    """The objects found in one file."""
-
-    file: Path
-    image: np.ndarray
-    found: Objects
-
-
-@dataclass(frozen=True)
-class InstanceAugmentation:
-    """Random changes of training crops that keep the shapes of objects, and so what was computed from them.
-
-    Crops are turned and mirrored exactly, distances and flows with them. Brightness a, offset b and noise act on pixels
-    between 0 and 1.
-    """
-
-    quarter_turns: bool = option(True, "Turn by 0, 90, 180 or 270 degrees.")
-    flips: bool = option(True, "Mirror in half of the cases.")
-    brightness: float = option(
-        0.4, "Pixels are multiplied by a number that is up to this larger or smaller than 1.", minimum=0, maximum=0.9
-    )
-    offset: float = option(0.1, "Largest number that is added to all pixels, either way.", minimum=0, maximum=1)
-    noise: float = option(0.02, "Largest standard deviation of Gaussian noise.", minimum=0, maximum=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +129,7 @@ class InstanceSegmentation(Application):
         import tensorflow as tf
 
         from applications.core.pipeline import image_reader
+        from applications.imaging.instance_targets import changed_pixels, moved
         from applications.semantic_segmentation import at_least, crop_places
 
         images, targets = self._stores(datasets, split)
@@ -268,12 +244,24 @@ class InstanceSegmentation(Application):
         return "ap_50", instance_metrics(*self._found(model, datasets))
 
     def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> list[Prediction]:
-        from applications.core.inference import read_like_training
+        """Of a stack every plane by itself."""
+        import sys
 
-        find = self._finder(model, _settings(about))
-        return [
-            Prediction(path, image, find(image)) for path, image in read_like_training(inputs, about, self.on_bad_file)
-        ]
+        from applications.core.inference import adapted
+        from applications.imaging.objects import Prediction, read_planes
+
+        find, predictions = self._finder(model, _settings(about)), []
+        for path in inputs:
+            try:
+                planes, times, spacing = read_planes(path)
+            except UserError as error:
+                if self.on_bad_file == "error":
+                    raise
+                print(f"skipped: {error}", file=sys.stderr)
+                continue
+            images = [adapted(plane, about["channels"], about["value_range"], str(path)) for plane in planes]
+            predictions.append(Prediction(path, images, [find(image) for image in images], times, spacing))
+        return predictions
 
     def write(self, predictions: list[Prediction], folder: Path) -> list[Path]:
         """Writes for each file `NAME_labels.tif`, `NAME_objects.csv` and `NAME_overlay.png`."""
@@ -283,8 +271,8 @@ class InstanceSegmentation(Application):
         stems = unique_stems(prediction.file for prediction in predictions)
         return [
             file
-            for stem, (_, image, found) in zip(stems, predictions, strict=True)
-            for file in write_objects(stem, image, found, folder)
+            for stem, prediction in zip(stems, predictions, strict=True)
+            for file in write_objects(stem, prediction, folder)
         ]
 
     def serving(self, datasets: InstanceData) -> Serving:  # type: ignore[override]
@@ -355,71 +343,3 @@ def objects_are_bright(datasets: InstanceData) -> bool:
         if inside.any() and not inside.all():
             balance += float(image[inside].mean() - image[~inside].mean()) / max(float(image.std()), 1e-9)
     return balance >= 0
-
-
-def moved(
-    images: tf.Tensor, targets: tf.Tensor, draws: tf.Tensor, options: InstanceAugmentation, model: str
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Turns and mirrors square crops exactly, and the directions in their targets with them.
-
-    Args:
-        images: (batch, size, size, channels).
-        targets: (batch, size / grid, size / grid, channels), see `star_targets` and `flow_targets`.
-        draws: Uniform numbers (batch, at least 3).
-        options: Which moves.
-        model: `"stardist"` or `"cellpose"`.
-    """
-    import tensorflow as tf
-
-    turned = stardist_directions if model == "stardist" else flow_directions
-    if options.flips:
-        # Top and bottom change places: together with quarter turns this gives all eight positions.
-        chosen = draws[:, 0] < 0.5
-        images = tf.where(chosen[:, None, None, None], images[:, ::-1], images)
-        targets = tf.where(chosen[:, None, None, None], turned(targets[:, ::-1], mirrored=True), targets)
-    if options.quarter_turns:
-        number = tf.cast(4 * draws[:, 1], tf.int32)[:, None, None, None]
-        for turns in (1, 2, 3):
-            images = tf.where(number == turns, tf.image.rot90(images, turns), images)
-        found = targets
-        for turns in (1, 2, 3):
-            targets = tf.where(number == turns, turned(tf.image.rot90(found, turns), turns=turns), targets)
-    return images, targets
-
-
-def stardist_directions(targets: tf.Tensor, *, mirrored: bool = False, turns: int = 0) -> tf.Tensor:
-    """Puts distances in the order that their rays have after a mirroring of rows, or quarter turns to the left.
-
-    A ray at angle phi, from the columns towards higher rows, lies at -phi in the mirror; a turn to the left, which is
-    against the rows, takes a quarter off its angle.
-    """
-    import tensorflow as tf
-
-    count = targets.shape[-1] - 1
-    rays = [(-k) % count if mirrored else (k + turns * count // 4) % count for k in range(count)]
-    return tf.gather(targets, [0, *(1 + ray for ray in rays)], axis=-1)
-
-
-def flow_directions(targets: tf.Tensor, *, mirrored: bool = False, turns: int = 0) -> tf.Tensor:
-    """Turns the vectors of flows after a mirroring of rows, or quarter turns to the left."""
-    import tensorflow as tf
-
-    down, right, inside = tf.unstack(targets, axis=-1)
-    if mirrored:
-        down = -down
-    for _ in range(turns):
-        down, right = -right, down
-    return tf.stack([down, right, inside], axis=-1)
-
-
-def changed_pixels(images: tf.Tensor, draws: tf.Tensor, options: InstanceAugmentation) -> tf.Tensor:
-    """Changes brightness and offset of each image, and adds noise."""
-    import tensorflow as tf
-
-    signed = (2 * draws - 1)[:, :, None, None, None]
-    images = images * (1 + options.brightness * signed[:, 2]) + options.offset * signed[:, 3]
-    if options.noise:
-        seeds = tf.cast(draws[0, 4:6] * 2.0**31, tf.int32)
-        level = options.noise * draws[:, 6][:, None, None, None]
-        images += level * tf.random.stateless_normal(tf.shape(images), seeds)
-    return images

@@ -35,6 +35,10 @@ MEASUREMENTS = {
         ("--data", "imu", "--model", "lstm"),
         ("--data", "imu", "--model", "tcn"),
     ),
+    "instance-segmentation": (
+        ("--data", "nuclei", "--model", "stardist"),
+        ("--data", "nuclei", "--model", "cellpose"),
+    ),
     "node-classification": (("--data", "karate", "--model", "gcn"), ("--data", "karate", "--model", "gat")),
 }
 LOWER_IS_BETTER = ("rmse", "mase", "bits_per_character", "bits_per_masked_token")

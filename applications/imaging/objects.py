@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kerazoo.detection import flows, star_convex
 from kerazoo.normalisation import percentile_normalise
@@ -202,46 +202,78 @@ def watershed_labels(image: np.ndarray, bright: bool = True) -> np.ndarray:
 # Files
 
 
-def write_objects(stem: str, image: np.ndarray, found: Objects, folder: Path) -> list[Path]:
+class Prediction(NamedTuple):
+    """The objects found in one file.
+
+    Attributes:
+        file: The file.
+        planes: Its images (height, width, channels), all points in time of the first depth, of the second ...
+        found: The objects of each, numbered by themselves.
+        times: Number of points in time; the rest of the planes are depths.
+        spacing: Distances along depth, height and width in micrometres, 0 where they are not known.
+    """
+
+    file: Path
+    planes: list[np.ndarray]
+    found: list[Objects]
+    times: int = 1
+    spacing: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+def read_planes(path: Path) -> tuple[list[np.ndarray], int, tuple[float, float, float]]:
+    """Returns the images of a file, by depth and time, the number of times, and the distances of pixels."""
+    from applications.datasets.readers import read_image
+    from applications.datasets.stacks import is_stack, read_stack
+
+    spacing = (0.0, 0.0, 0.0)
+    if is_stack(path):
+        pixels, _, spacing = read_stack(path)
+        if pixels.shape[:2] != (1, 1):
+            planes = [pixels[time, depth] for depth in range(pixels.shape[1]) for time in range(pixels.shape[0])]
+            return planes, pixels.shape[0], spacing
+    return [read_image(path)], 1, spacing
+
+
+def write_objects(stem: str, prediction: Prediction, folder: Path) -> list[Path]:
     """Writes a label image (TIFF of 16 bits, or 32 for more objects), a table, and a picture with the outlines.
 
     Returns:
-        `STEM_labels.tif`, `STEM_objects.csv` and `STEM_overlay.png`.
+        `STEM_labels.tif` with all planes, `STEM_objects.csv`, and `STEM_overlay.png` of the plane in the middle.
     """
     import numpy as np
-    import tifffile
     from PIL import Image
 
     from applications.core.run_directory import write_atomically
+    from applications.datasets.stacks import write_labels
 
-    dtype = np.uint16 if found.labels.max(initial=0) < 2**16 else np.int32
-    contents: dict[str, Callable[[io.BytesIO], Any]] = {
-        "labels.tif": lambda file: tifffile.imwrite(file, found.labels.astype(dtype), compression="zlib"),
-        "objects.csv": lambda file: file.write(object_table(found).encode()),
-        "overlay.png": lambda file: Image.fromarray(outlined(image, found.labels)).save(file, format="PNG"),
-    }
-    written = []
-    for suffix, save in contents.items():
-        buffer = io.BytesIO()
-        save(buffer)
-        write_atomically(folder / f"{stem}_{suffix}", buffer.getvalue())
-        written.append(folder / f"{stem}_{suffix}")
+    labels = np.stack([found.labels for found in prediction.found])
+    labels = np.swapaxes(labels.reshape(-1, prediction.times, *labels.shape[1:]), 0, 1)
+    middle, picture = len(prediction.found) // 2, io.BytesIO()
+    overlay = outlined(prediction.planes[middle], prediction.found[middle].labels)
+    Image.fromarray(overlay).save(picture, format="PNG")
+    written = [write_labels(folder / f"{stem}_labels.tif", labels, "TZYX", prediction.spacing)]
+    for name, content in (("objects.csv", object_table(prediction).encode()), ("overlay.png", picture.getvalue())):
+        write_atomically(folder / f"{stem}_{name}", content)
+        written.append(folder / f"{stem}_{name}")
     return written
 
 
-def object_table(found: Objects) -> str:
-    """Returns the objects of an image as CSV: number, area and centre in pixels, score."""
+def object_table(prediction: Prediction) -> str:
+    """Returns the objects of a file as CSV: plane where there are several, number, area and centre in pixels, score."""
     import numpy as np
     from scipy import ndimage
 
-    numbers = np.arange(1, len(found.scores) + 1)
-    areas = np.bincount(found.labels.ravel(), minlength=len(numbers) + 1)[1:]
-    centres = ndimage.center_of_mass(found.labels > 0, found.labels, numbers) if len(numbers) else []
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(("id", "area", "centroid_row", "centroid_column", "score"))
-    for number, area, (row, column), score in zip(numbers, areas, centres, found.scores, strict=True):
-        table.writerow((int(number), int(area), f"{row:.2f}", f"{column:.2f}", f"{score:.4f}"))
+    several = len(prediction.found) > 1
+    table.writerow((*("time", "depth") * several, "id", "area", "centroid_row", "centroid_column", "score"))
+    for plane, (labels, scores) in enumerate(prediction.found):
+        place = (plane % prediction.times, plane // prediction.times) * several
+        numbers = np.arange(1, len(scores) + 1)
+        areas = np.bincount(labels.ravel(), minlength=len(numbers) + 1)[1:]
+        centres = ndimage.center_of_mass(labels > 0, labels, numbers) if len(numbers) else []
+        for number, area, (row, column), score in zip(numbers, areas, centres, scores, strict=True):
+            table.writerow((*place, int(number), int(area), f"{row:.2f}", f"{column:.2f}", f"{score:.4f}"))
     return text.getvalue()
 
 
