@@ -228,14 +228,14 @@ class InstanceSegmentation(Application):
         )
 
     def baseline(self, datasets: InstanceData) -> tuple[str, dict[str, float]]:  # type: ignore[override]
-        """Otsu's threshold, and a watershed of the distances to the background."""
+        """A threshold, and a watershed of the distances to the background."""
         from applications.imaging.instance_report import instance_metrics
-        from applications.imaging.objects import watershed_labels
+        from applications.imaging.watershed import threshold_and_watershed
 
         assert datasets.instances is not None
         test, bright = datasets.split["test"], objects_are_bright(datasets)
         truths = [datasets.instances[index][..., 0] for index in test]
-        founds = [watershed_labels(datasets.images[index], bright) for index in test]
+        founds = [threshold_and_watershed(datasets.images[index], bright) for index in test]
         return "threshold and watershed", instance_metrics(truths, founds)
 
     def scores(self, model: keras.Model, datasets: InstanceData) -> tuple[str, dict[str, float]]:  # type: ignore[override]

@@ -161,44 +161,6 @@ def best_scale(labels: Sequence[np.ndarray]) -> float:
     return round(flows.USUAL_DIAMETER / diameter, 3)
 
 
-# The simple method
-
-
-def watershed_labels(image: np.ndarray, bright: bool = True) -> np.ndarray:
-    """Finds objects without a network: Otsu's threshold, and a watershed of the distances to the background.
-
-    Args:
-        image: (height, width, channels).
-        bright: Whether objects are brighter than the background.
-
-    Returns:
-        A label image (height, width), int32.
-
-    References:
-        S. Beucher, C. Lantuéjoul, "Use of watersheds in contour detection", 1979; in the image foresting version of
-        A. Falcão, J. Stolfi, R. Lotufo (2004), https://doi.org/10.1109/TPAMI.2004.1261076
-    """
-    import numpy as np
-    from scipy import ndimage
-
-    from applications.semantic_segmentation import otsu_threshold
-
-    smooth = ndimage.gaussian_filter(np.asarray(image, np.float32).mean(axis=2), 1.0)
-    above = smooth > otsu_threshold(smooth)
-    mask = ndimage.binary_fill_holes(above if bright else ~above)
-    depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0)
-    # Tops that are flat are one object each; two in one neighbourhood are the higher one.
-    tops = (depth == ndimage.maximum_filter(depth, 9)) & mask
-    markers = ndimage.label(tops, np.ones((3, 3)))[0].astype(np.int32)
-    if not markers.any():
-        return np.zeros(mask.shape, np.int32)
-    relief = np.where(mask, 1000 * (1 - depth / depth.max()), 2000).astype(np.uint16)
-    background = markers.max() + 1
-    seeds = np.where(mask, markers, background)
-    labels = ndimage.watershed_ift(relief, seeds.astype(np.int32))
-    return flows.fill_and_drop(np.where(mask & (labels != background), labels, 0).astype(np.int32), 15)
-
-
 # Files
 
 
