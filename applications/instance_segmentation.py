@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from applications.imaging.objects import Finder, Prediction
 
 SETTINGS_FILE = "objects.json"
+NOT_COUNTED = 255
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +46,13 @@ class InstanceSegmentation(Application):
     task: ClassVar[str] = "instance-segmentation"
     summary: ClassVar[str] = "every object with its outline"
     kinds: ClassVar[tuple[str, ...]] = ("instance_segmentation",)
+    further_models: ClassVar[tuple[str, ...]] = ("unet", "unet_small")
     reserved_options: ClassVar[tuple[str, ...]] = Application.reserved_options
 
     data: str = option("nuclei", "`nuclei`, or a folder with images/ and masks/ (one number per object).")
-    model: str = option("stardist", "stardist for round objects, cellpose for any shape.")
+    model: str = option(
+        "stardist", "stardist for round objects, cellpose for any shape; unet_small or unet finds boundaries."
+    )
     model_options: dict[str, Any] = option(
         {}, "Arguments of the builder; by default `grid=2`, of cellpose `filters=(16, 32, 64)`, for a laptop."
     )
@@ -67,8 +71,8 @@ class InstanceSegmentation(Application):
         if self.class_weights != "none" or self.loss != "auto":
             word = "loss" if self.loss != "auto" else "class_weights"
             raise UserError(f"{word}: {self.model} learns with the loss of its paper; leave it out.")
-        rays = self.options.get("num_rays", 32)
-        if self.model == "stardist" and self.augment.quarter_turns and isinstance(rays, int) and rays % 4:
+        rays = self.num_rays
+        if self.method == "stardist" and self.augment.quarter_turns and isinstance(rays, int) and rays % 4:
             raise UserError(
                 f"model_options.num_rays: {rays} directions cannot be turned by 90 degrees; give a multiple of 4, or "
                 "--augment.quarter-turns false."
@@ -77,15 +81,32 @@ class InstanceSegmentation(Application):
             raise UserError(f"crop_size: expected a multiple of 32, received {self.crop_size}.")
 
     @property
+    def method(self) -> str:
+        """How objects are described: `"stardist"`, `"cellpose"` or `"boundaries"`."""
+        return self.model if self.model in ("stardist", "cellpose") else "boundaries"
+
+    @property
     def options(self) -> dict[str, Any]:
         """The builder's arguments, those of a laptop where nothing was said."""
-        laptop = {"grid": 2} if self.model == "stardist" else {"filters": (16, 32, 64)}
-        return {**laptop, **self.model_options}
+        laptop: dict[str, dict[str, Any]] = {"stardist": {"grid": 2}, "cellpose": {"filters": (16, 32, 64)}}
+        return {**laptop.get(self.method, {}), **self.model_options}
 
     @property
     def grid(self) -> int:
         """Every how many pixels the network describes objects."""
-        return self.options.get("grid", 1) if self.model == "stardist" else 1
+        return self.options.get("grid", 1) if self.method == "stardist" else 1
+
+    @property
+    def num_rays(self) -> int:
+        """Directions of StarDist."""
+        return self.options.get("num_rays", 32)
+
+    @property
+    def multiple(self) -> int:
+        """What the sizes of images must be multiples of."""
+        if self.method == "cellpose":
+            return 2 ** (len(self.options["filters"]) - 1)
+        return self.grid * 2 ** self.options.get("depth", 3 if self.model != "unet" else 4)
 
     def datasets(self, progress: Callable | None = None) -> InstanceData:
         from applications.datasets.instances import load_instances
@@ -98,14 +119,14 @@ class InstanceSegmentation(Application):
 
         assert datasets.instances is not None
         labels = [datasets.instances[index] for index in datasets.split["train"]]
-        scale = best_scale(labels) if self.model == "cellpose" else 1.0
-        return dataclasses.replace(datasets, settings={**default_settings(self.model), "scale": scale})
+        scale = best_scale(labels) if self.method == "cellpose" else 1.0
+        return dataclasses.replace(datasets, settings={**default_settings(self.method), "scale": scale})
 
     def chosen(self, model: keras.Model, datasets: InstanceData) -> InstanceData:  # type: ignore[override]
         """With the thresholds that are best on the validation split, for StarDist."""
         from kerazoo.detection.star_convex import optimize_thresholds
 
-        if self.model != "stardist":
+        if self.method != "stardist":
             return datasets
         finder = self._finder(model, datasets.settings)
         chosen = [index for index in datasets.split["val"] if max(datasets.images.shapes[index]) <= finder.largest][:16]
@@ -114,7 +135,7 @@ class InstanceSegmentation(Application):
         assert datasets.instances is not None
         predictions = [finder.maps(_normalised(datasets.images[index])) for index in chosen]
         truths = [datasets.instances[index][..., 0] for index in chosen]
-        best, _ = optimize_thresholds(predictions, truths, predictions[0].shape[-1] - 1, grid=self.grid)
+        best, _ = optimize_thresholds(predictions, truths, self.num_rays, grid=self.grid)
         return dataclasses.replace(
             datasets, settings={**datasets.settings, "probability": best.probability, "nms": best.nms}
         )
@@ -152,7 +173,7 @@ class InstanceSegmentation(Application):
             return image, target
 
         def augment(images: tf.Tensor, targets: tf.Tensor, draws: tf.Tensor) -> tuple:
-            images, targets = moved(images, targets, draws, self.augment, self.model)
+            images, targets = moved(images, targets, draws, self.augment, self.method)
             return changed_pixels(images, draws, self.augment), targets
 
         if training:
@@ -161,9 +182,11 @@ class InstanceSegmentation(Application):
 
     def _stores(self, datasets: InstanceData, split: str) -> tuple[ImageStore, ImageStore]:
         """Returns the normalised images of a split and what the network is to say about them, computed once."""
+        import numpy as np
+
         from applications.datasets.instances import rescaled
         from applications.datasets.store import ImageStore
-        from kerazoo.detection import flows, star_convex
+        from kerazoo.detection import boundaries, flows, star_convex
 
         assert datasets.instances is not None
         scale, images, targets = datasets.settings["scale"], [], []
@@ -173,27 +196,33 @@ class InstanceSegmentation(Application):
             # Continued to a whole crop here, since what reflection makes of flows and distances points the wrong way.
             image, labels = _at_least(image, self.crop_size), _at_least(labels, self.crop_size)
             images.append(image)
-            if self.model == "stardist":
-                targets.append(star_convex.star_targets(labels, self.options.get("num_rays", 32), grid=self.grid))
-            else:
+            if self.method == "stardist":
+                targets.append(star_convex.star_targets(labels, self.num_rays, grid=self.grid))
+            elif self.method == "cellpose":
                 targets.append(flows.flow_targets(labels))
+            else:
+                classes = np.where(labels < 0, NOT_COUNTED, boundaries.boundary_classes(labels))
+                targets.append(classes[..., None].astype(np.float32))
         return ImageStore.from_arrays(images), ImageStore.from_arrays(targets)
 
     def build(self, datasets: InstanceData, dtype: str | None = None) -> keras.Model:  # type: ignore[override]
         app = dataclasses.replace(self, model_options=self.options)
-        return app.create((None, None, datasets.channels), None, dtype=dtype)
+        return app.create((None, None, datasets.channels), 3 if self.method == "boundaries" else None, dtype=dtype)
 
     def compile(self, model: keras.Model, optimizer: Any, **execution: Any) -> None:
         import kerazoo
 
-        num_rays = model.output_shape[-1] - 1
-        loss = kerazoo.losses.StarDist(num_rays) if self.model == "stardist" else kerazoo.losses.Cellpose()
-        model.compile(optimizer, loss, **execution)
+        losses: dict[str, Callable[[], keras.Loss]] = {
+            "stardist": lambda: kerazoo.losses.StarDist(self.num_rays),
+            "cellpose": kerazoo.losses.Cellpose,
+            "boundaries": lambda: kerazoo.losses.PixelCrossentropy(ignore_class=NOT_COUNTED),
+        }
+        model.compile(optimizer, losses[self.method](), **execution)
 
     def _finder(self, model: keras.Model, settings: Mapping[str, float]) -> Finder:
         from applications.imaging.objects import Finder
 
-        return Finder(model, self.model, settings, grid=self.grid)
+        return Finder(model, self.method, settings, multiple=self.multiple, num_rays=self.num_rays, grid=self.grid)
 
     def _found(self, model: keras.Model, datasets: InstanceData) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Returns the true and the found label images of the test split."""
@@ -280,11 +309,11 @@ class InstanceSegmentation(Application):
         import numpy as np
 
         size, settings = self.crop_size, ", ".join(f"{name} {value:g}" for name, value in datasets.settings.items())
-        maps = (
-            "object probability and distances to the outline along rays, in pixels"
-            if self.model == "stardist"
-            else "5 times the flow down and right, and the logit of lying in an object"
-        )
+        maps = {
+            "stardist": "object probability and distances to the outline along rays, in pixels",
+            "cellpose": "5 times the flow down and right, and the logit of lying in an object",
+            "boundaries": "probabilities of background, inside and boundary",
+        }[self.method]
         return Serving(
             samples=np.stack([image[:size, :size] for image in images]).astype(np.float32),
             labels=(),
@@ -299,11 +328,11 @@ class InstanceSegmentation(Application):
     def search_space(self) -> dict[str, Any]:
         from applications.core.search_space import Choice
 
-        own = (
-            {"model_options.grid": Choice(1, 2, 4), "model_options.num_rays": Choice(16, 32, 64)}
-            if self.model == "stardist"
-            else {"model_options.use_style": Choice(True, False)}
-        )
+        own = {
+            "stardist": {"model_options.grid": Choice(1, 2, 4), "model_options.num_rays": Choice(16, 32, 64)},
+            "cellpose": {"model_options.use_style": Choice(True, False)},
+            "boundaries": {"model_options.filters": Choice(8, 16, 32)},
+        }[self.method]
         return {
             **super().search_space(),
             "batch_size": Choice(2, 4, 8),

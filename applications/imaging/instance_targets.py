@@ -31,7 +31,7 @@ class InstanceAugmentation:
 
 
 def moved(
-    images: tf.Tensor, targets: tf.Tensor, draws: tf.Tensor, options: InstanceAugmentation, model: str
+    images: tf.Tensor, targets: tf.Tensor, draws: tf.Tensor, options: InstanceAugmentation, method: str
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Turns and mirrors square crops exactly, and the directions in their targets with them.
 
@@ -40,11 +40,12 @@ def moved(
         targets: (batch, size / grid, size / grid, channels), see `star_targets` and `flow_targets`.
         draws: Uniform numbers (batch, at least 3).
         options: Which moves.
-        model: `"stardist"` or `"cellpose"`.
+        method: `"stardist"`, `"cellpose"` or `"boundaries"`, whose targets have no direction.
     """
     import tensorflow as tf
 
-    turned = stardist_directions if model == "stardist" else flow_directions
+    known = {"stardist": stardist_directions, "cellpose": flow_directions}
+    turned = known.get(method, lambda targets, **move: targets)
     if options.flips:
         # Top and bottom change places: together with quarter turns this gives all eight positions.
         chosen = draws[:, 0] < 0.5

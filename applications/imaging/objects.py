@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kerazoo.detection import flows, star_convex
+from kerazoo.detection import boundaries, flows, star_convex
 from kerazoo.normalisation import percentile_normalise
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ class Objects(NamedTuple):
 
     Attributes:
         labels: (height, width) int32, 1 to n.
-        scores: (n,) between 0 and 1: StarDist's object probability, Cellpose's agreement with the flows.
+        scores: (n,) between 0 and 1: StarDist's object probability, Cellpose's agreement with the flows, the mean
+            probability of an object between boundaries.
     """
 
     labels: np.ndarray
@@ -65,21 +66,31 @@ class Finder:
 
     Args:
         model: The network, or an exported file in its place.
-        name: `"stardist"` or `"cellpose"`.
-        settings: `scale` of images, and the thresholds: `probability` and `nms`, or `inside` and `flow_error`.
+        method: `"stardist"`, `"cellpose"` or `"boundaries"`.
+        settings: `scale` of images, and the thresholds: `probability` and `nms`, `inside` and `flow_error`,
+            or `inside` alone.
+        multiple: What height and width must be multiples of.
+        num_rays: StarDist's.
         grid: StarDist's.
         largest: Images with a longer side are predicted in tiles.
     """
 
     def __init__(
-        self, model: keras.Model, name: str, settings: Mapping[str, float], *, grid: int = 1, largest: int = LARGEST
+        self,
+        model: keras.Model,
+        method: str,
+        settings: Mapping[str, float],
+        *,
+        multiple: int,
+        num_rays: int = 32,
+        grid: int = 1,
+        largest: int = LARGEST,
     ) -> None:
         from applications.core.inference import Predictor
-        from applications.semantic_segmentation import size_multiple
 
-        self.model, self.name, self.grid, self.largest = model, name, grid, largest
-        self.settings = {**default_settings(name), **settings}
-        self.multiple = size_multiple(model)
+        self.model, self.method, self.largest, self.multiple = model, method, largest, multiple
+        self.num_rays, self.grid = num_rays, grid
+        self.settings = {**default_settings(method), **settings}
         self._call = Predictor(model)
 
     def __call__(self, image: np.ndarray) -> Objects:
@@ -88,7 +99,8 @@ class Finder:
         from applications.datasets.instances import rescaled
 
         pixels = normalised(rescaled(np.asarray(image, np.float32), self.settings["scale"]))
-        found = self._polygons(pixels) if self.name == "stardist" else self._flows(pixels)
+        ways = {"stardist": self._polygons, "cellpose": self._flows, "boundaries": self._regions}
+        found = ways[self.method](pixels)
         if pixels.shape[:2] != image.shape[:2]:
             found = _at_size(found, image.shape[:2])
         return found
@@ -104,12 +116,11 @@ class Finder:
         import kerazoo
 
         shape, probability = pixels.shape[:2], self.settings["probability"]
-        num_rays = self.model.output_shape[-1] - 1
         if max(shape) <= self.largest:
-            found = star_convex.find_candidates(self.maps(pixels), num_rays, threshold=probability, grid=self.grid)
+            found = star_convex.find_candidates(self.maps(pixels), self.num_rays, threshold=probability, grid=self.grid)
         else:
             size = tuple(-(-length // self.grid) for length in shape)
-            collector = _Collector((*size, num_rays + 1), num_rays, probability, self.grid)
+            collector = _Collector((*size, self.num_rays + 1), self.num_rays, probability, self.grid)
             kerazoo.predict_tiled(self.model, pixels, tile_size=self.largest, output=collector)
             found = star_convex.concatenate(collector.found)
         labels, objects = star_convex.draw_objects(found, shape, self.settings["nms"])
@@ -129,6 +140,24 @@ class Finder:
         errors = flows.flow_errors(labels, flow) if labels.any() else np.empty(0)
         return Objects(labels, np.clip(1 - errors, 0, 1))
 
+    def _regions(self, pixels: np.ndarray) -> Objects:
+        import kerazoo
+
+        if max(pixels.shape[:2]) <= self.largest:
+            maps = self.maps(pixels)
+        else:
+            maps = kerazoo.predict_tiled(self.model, pixels, tile_size=self.largest)
+        labels = boundaries.boundary_objects(maps, threshold=self.settings["inside"])
+        return Objects(labels, _mean_scores(labels, 1 - maps[..., boundaries.BACKGROUND]))
+
+
+def _mean_scores(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
+    import numpy as np
+    from scipy import ndimage
+
+    numbers = range(1, int(labels.max(initial=0)) + 1)
+    return np.clip(ndimage.mean(values, labels, numbers), 0, 1) if len(numbers) else np.empty(0)
+
 
 def _at_size(found: Objects, size: tuple[int, ...]) -> Objects:
     """Returns objects at the size of the image as it was; those that vanish leave no gap in the numbers."""
@@ -143,11 +172,14 @@ def _at_size(found: Objects, size: tuple[int, ...]) -> Objects:
     return Objects(places[1:].reshape(labels.shape).astype(np.int32), found.scores[seen[1:] - 1])
 
 
-def default_settings(name: str) -> dict[str, float]:
+def default_settings(method: str) -> dict[str, float]:
     """Returns the thresholds of the papers, and the scale that changes nothing."""
-    if name == "stardist":
-        return {"scale": 1.0, "probability": 0.5, "nms": 0.4}
-    return {"scale": 1.0, "inside": 0.0, "flow_error": 0.4}
+    thresholds: dict[str, dict[str, float]] = {
+        "stardist": {"probability": 0.5, "nms": 0.4},
+        "cellpose": {"inside": 0.0, "flow_error": 0.4},
+        "boundaries": {"inside": 0.5},
+    }
+    return {"scale": 1.0, **thresholds[method]}
 
 
 def best_scale(labels: Sequence[np.ndarray]) -> float:

@@ -21,13 +21,17 @@ from applications.datasets.instances import load_instances, rescaled
 from applications.datasets.simulators.fluorescence import NucleiParameters, simulate_nuclei
 from applications.imaging.instance_targets import InstanceAugmentation, moved
 from applications.imaging.objects import Finder, best_scale
-from applications.imaging.watershed import threshold_and_watershed, watershed
+from applications.imaging.watershed import threshold_and_watershed
 from applications.instance_segmentation import InstanceSegmentation
 from kerazoo.detection import flows, star_convex
 from kerazoo.metrics.instances import average_precision
 from tests.applications.core.conftest import command
 
-TINY = {"stardist": ("--model-options.filters", "4"), "cellpose": ("--model-options.filters", "[4, 6]")}
+TINY = {
+    "stardist": ("--model-options.filters", "4"),
+    "cellpose": ("--model-options.filters", "[4, 6]"),
+    "unet_small": ("--model-options.filters", "4"),
+}
 QUICK = ("--no-tensorboard", "--epochs", "1", "--crop-size", "32")
 
 
@@ -52,7 +56,7 @@ def train(out: Path, *words: object, name: str = "run") -> Path:
     return out / "instance-segmentation" / name
 
 
-@pytest.fixture(scope="module", params=["stardist", "cellpose"])
+@pytest.fixture(scope="module", params=list(TINY))
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(request.param)
     data = folder_of(folder / "data", change=lambda labels: labels.astype("float32") * 10)
@@ -118,6 +122,15 @@ def test_thresholds_of_the_validation_images_travel_with_the_run(tmp_path: Path)
     assert app.recalled(data, known).settings == chosen.settings
 
 
+def test_cellpose_takes_small_images_as_they_are() -> None:
+    """The style is one pixel of the network's maps, which says nothing about the sizes it takes."""
+    app = InstanceSegmentation(model="cellpose")
+    assert app.multiple == 4
+    model = kerazoo.cellpose((None, None, 1), filters=(4, 4, 4))
+    finder = Finder(model, "cellpose", {}, multiple=app.multiple)
+    assert finder.maps(np.zeros((37, 42, 1), "float32")).shape == (37, 42, 3)
+
+
 @pytest.mark.parametrize("model", ["stardist", "cellpose"])
 def test_moved_targets_are_those_of_moved_objects(model: str) -> None:
     labels = scene(1).instances.astype(np.int32)
@@ -167,8 +180,9 @@ def test_tiles_find_what_the_whole_image_shows() -> None:
         model.get_layer(layer).set_weights([kernel * scale, np.full(kernel.shape[-1], bias)])
     image = np.asarray(scene(0, 150, 25).image[:, :130, None], np.float32)
     settings = {"probability": 0.6}
-    whole = Finder(model, "stardist", settings, grid=2)(image)
-    tiled = Finder(model, "stardist", settings, grid=2, largest=96)(image)
+    options = {"multiple": 8, "num_rays": 8, "grid": 2}
+    whole = Finder(model, "stardist", settings, **options)(image)
+    tiled = Finder(model, "stardist", settings, **options, largest=96)(image)
     assert whole.labels.max() > 5
     np.testing.assert_array_equal(whole.labels, tiled.labels)
 
@@ -182,19 +196,6 @@ def test_images_are_scaled_for_cellpose() -> None:
     assert factor == pytest.approx(30 / flows.mean_diameter(small[..., 0]), abs=1e-3)
     assert rescaled(small, factor, nearest_pixel=True).shape[0] == round(48 * factor)
     assert best_scale([np.zeros((4, 4), int)]) == 1.0
-
-
-def test_watershed_is_that_of_scikit_image() -> None:
-    from skimage.segmentation import watershed as theirs
-
-    mask = scene(4, 96, 12).instances > 0
-    depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0)
-    markers = ndimage.label((depth == ndimage.maximum_filter(depth, 9)) & mask)[0]
-    found, expected = watershed(depth, markers, mask), theirs(-depth, markers, mask=mask, connectivity=2)
-    assert (found != expected).mean() < 0.01
-    assert not found[~mask].any()
-    assert not watershed(depth, markers * 0, mask).any()
-    assert not watershed(depth, markers, mask & False).any()
 
 
 def test_the_simple_method_is_a_fair_one() -> None:
@@ -230,7 +231,7 @@ def test_bad_labels_are_explained(change, words: str, tmp_path: Path) -> None:
         ({"model_options": {"num_rays": 10}}, "multiple of 4"),
         ({"crop_size": 50}, "multiple of 32"),
         ({"loss": "dice"}, "loss of its paper"),
-        ({"model": "unet"}, "needs one of: cellpose, stardist"),
+        ({"model": "hed"}, "needs one of: cellpose, stardist, unet, unet_small"),
     ],
 )
 def test_bad_options_are_explained(options: dict, words: str) -> None:

@@ -9,7 +9,7 @@ import zoo
 from scipy import ndimage
 
 import kerazoo
-from kerazoo.detection import flows, star_convex
+from kerazoo.detection import boundaries, flows, star_convex
 from kerazoo.detection.star_convex import Thresholds
 from kerazoo.losses import Cellpose, StarDist
 from kerazoo.metrics.instances import average_precision
@@ -208,6 +208,33 @@ def test_diameter_of_discs() -> None:
     labels = star_convex.draw_polygons(np.array([[20, 20], [60, 60]]), np.full((2, 64), 10.5), (90, 90))
     assert flows.mean_diameter(labels) == pytest.approx(21, rel=0.02)
     assert flows.mean_diameter(np.zeros((3, 3), int)) == 0
+
+
+# Boundaries
+
+
+def test_watershed_is_that_of_scikit_image() -> None:
+    from skimage.segmentation import watershed as theirs
+
+    mask = scene(4, 0.85, 96, 12).instances > 0
+    depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0)
+    markers = ndimage.label((depth == ndimage.maximum_filter(depth, 9)) & mask)[0]
+    found, expected = boundaries.watershed(depth, markers, mask), theirs(-depth, markers, mask=mask, connectivity=2)
+    assert (found != expected).mean() < 0.01
+    assert not found[~mask].any()
+    assert not boundaries.watershed(depth, markers * 0, mask).any()
+    assert not boundaries.watershed(depth, markers, mask & False).any()
+
+
+def test_boundaries_lead_back_to_the_objects(separated: list[np.ndarray]) -> None:
+    """Also in a volume, whose cells touch each other everywhere, as those of a tissue."""
+    points = RANDOM.uniform(0, 24, (12, 3))
+    place = np.stack(np.mgrid[:20, :24, :24], axis=-1)
+    tissue = ((place[..., None, :] - points) ** 2).sum(-1).argmin(-1) + 1
+    for labels in (separated[0], tissue):
+        classes = boundaries.boundary_classes(labels)
+        found = boundaries.boundary_objects(np.eye(3)[classes])
+        assert average_precision([labels], [found], [0.75])[0] >= 0.99
 
 
 # Losses
