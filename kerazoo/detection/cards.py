@@ -69,7 +69,7 @@ CARDS = (
             targets=Tensor((16, 24, 9)),
             loss={"class_name": "kerazoo>StarDist", "config": {"num_rays": 8}},
         ),
-        test_config={"input_shape": (16, 24, 1), "num_rays": 8, "filters": 4, "depth": 2, "head_filters": 8},
+        test_config={"input_shape": (16, 24, 1), "num_rays": 8, "filters": 2, "head_filters": 8},
         deviations=(
             "Heads are one output, object probability first, so that every export has all of it.",
             "The skip comes first in the concatenation; in the authors' code it comes second.",
@@ -102,7 +102,7 @@ CARDS = (
             targets=Tensor((16, 24, 3), low=-1.0),
             loss={"class_name": "kerazoo>Cellpose", "config": {}},
         ),
-        test_config={"input_shape": (16, 24, 1), "filters": (4, 6)},
+        test_config={"input_shape": (16, 24, 1), "filters": (4, 4, 6, 6)},
         deviations=("num_classes adds a head for classes of objects, which the paper does not have.",),
     ),
 )

@@ -300,7 +300,7 @@ def test_style_is_a_unit_vector_that_every_step_up_sees() -> None:
     model = zoo.built("cellpose")
     style = keras.Model(model.input, model.get_layer("style").output)(zoo.batch("cellpose")[0])
     np.testing.assert_allclose(np.linalg.norm(zoo.value(style)[:, 0, 0], axis=-1), 1, rtol=1e-5)
-    assert sum(layer.name.endswith("_style") for layer in model.layers) == 6
+    assert sum(layer.name.endswith("_style") for layer in model.layers) == 3 * 4
     assert not any("style" in layer.name for layer in zoo.fresh("cellpose", use_style=False).layers)
 
 
