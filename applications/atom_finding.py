@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from applications.datasets.points import PointImages
     from kerazoo.metrics.points import PointMatching
 
-BASELINE = {"sigma": 1.5, "min_distance": 4.0, "share": 0.4}
+BASELINE = {"sigma": 1.5, "min_distance": 4.0, "share": 0.44}
 """Gaussian filter in pixels, distance of peaks, and their lowest height as a share of the highest one."""
 SHOWN = 6
 SPACING_FILE = "spacing.json"
@@ -290,7 +290,7 @@ def filtered_peaks(image: np.ndarray, number: int) -> Points:
 
     grey = np.asarray(image, np.float64).mean(axis=2)
     smooth = ndimage.gaussian_filter(grey, BASELINE["sigma"])
-    smooth -= np.percentile(smooth, 1)
+    smooth -= smooth.min()
     found = find_peaks(smooth, BASELINE["min_distance"], BASELINE["share"] * smooth.max())
     heights = smooth[tuple(np.rint(found).astype(int).T)] / (smooth.max() or 1.0)
     return Points(found, np.full(len(found), number), heights)

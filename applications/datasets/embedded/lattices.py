@@ -22,6 +22,6 @@ class Lattices(Simulated):
 
     parameters, num_images, description = LatticeParameters, NUM_IMAGES, DESCRIPTION
     image_dtype = np.uint16
-    columns = {"points": (2, np.float32), "classes": (None, np.int64)}
+    columns = {"points": ((None, 2), np.float32), "classes": ((None,), np.int64)}
     simulate = staticmethod(_example)
     BUILDER_CONFIGS = default_config(LatticeParameters, NUM_IMAGES, DESCRIPTION)

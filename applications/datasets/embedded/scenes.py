@@ -21,6 +21,6 @@ class Scenes(Simulated):
     """8-bit images, boxes (left, top, right, bottom in pixels) and classes."""
 
     parameters, num_images, description = SceneParameters, NUM_IMAGES, DESCRIPTION
-    columns = {"boxes": (4, np.float32), "classes": (None, np.int64)}
+    columns = {"boxes": ((None, 4), np.float32), "classes": ((None,), np.int64)}
     simulate = staticmethod(_example)
     BUILDER_CONFIGS = default_config(SceneParameters, NUM_IMAGES, DESCRIPTION)
