@@ -92,12 +92,7 @@ class AtomFinding(SemanticSegmentation):
         if self.pixel_size == 0:
             raise UserError("pixel_size: expected a number of picometres above 0, received 0.")
 
-    def for_other_data(self, data: str, known: dict[str, Any]) -> AtomFinding:
-        other = super().for_other_data(data, known)
-        assert isinstance(other, AtomFinding)
-        return other
-
-    def as_trained(self, datasets: Any, known: dict[str, Any]) -> Any:
+    def as_trained(self, datasets: PointImages, known: dict[str, Any]) -> PointImages:  # type: ignore[override]
         """Returns other data with the classes numbered as in the run; fewer classes will do."""
         import numpy as np
 
@@ -114,21 +109,22 @@ class AtomFinding(SemanticSegmentation):
         renamed = dataclasses.replace(datasets, class_names=names, point_classes=classes, masks=None)
         from applications.datasets.points import with_discs
 
-        return with_discs(images_as_trained(renamed, known), self.disc_radius)
+        images: Any = images_as_trained(renamed, known)
+        return with_discs(images, self.disc_radius)
 
-    def prepared(self, datasets: Any) -> Any:
+    def prepared(self, datasets: PointImages) -> PointImages:  # type: ignore[override]
         """Returns the data with the distance of neighbours, which says what lies too close together."""
         return dataclasses.replace(datasets, spacing=spacing(datasets))
 
-    def files(self, datasets: Any) -> dict[str, str]:
+    def files(self, datasets: PointImages) -> dict[str, str]:  # type: ignore[override]
         import json
 
         return {SPACING_FILE: json.dumps({"nearest_neighbour": datasets.spacing}) + "\n"}
 
-    def recalled(self, datasets: Any, known: dict[str, Any]) -> Any:
+    def recalled(self, datasets: PointImages, known: dict[str, Any]) -> PointImages:  # type: ignore[override]
         return dataclasses.replace(datasets, spacing=known_spacing(known))
 
-    def report(self, model: keras.Model, datasets: Any) -> Result:
+    def report(self, model: keras.Model, datasets: PointImages) -> Result:  # type: ignore[override]
         from applications.core.report import Figure, Result, Table
         from applications.imaging import atom_report as parts
 
@@ -156,7 +152,7 @@ class AtomFinding(SemanticSegmentation):
             notes=notes,
         )
 
-    def found(self, model: keras.Model, datasets: Any, split: str) -> list[Points]:
+    def found(self, model: keras.Model, datasets: PointImages, split: str) -> list[Points]:
         """Returns the points found in the images of a split."""
         find = self.finder(model, datasets.spacing)
         return [find(datasets.images[index]) for index in datasets.split[split]]
@@ -183,7 +179,7 @@ class AtomFinding(SemanticSegmentation):
 
         return find
 
-    def matchings(self, datasets: Any, founds: list[Points], split: str = "test") -> list[PointMatching]:
+    def matchings(self, datasets: PointImages, founds: list[Points], split: str = "test") -> list[PointMatching]:
         """Compares points with the true ones; at the edge, where half of a column is to be seen, none need be found."""
         from kerazoo.metrics.points import match_points
 
@@ -198,11 +194,11 @@ class AtomFinding(SemanticSegmentation):
             matched.append(match_points(datasets.points[index], found.places, reach, counted=inside))
         return matched
 
-    def tolerance_in_pixels(self, datasets: Any) -> float:
+    def tolerance_in_pixels(self, datasets: PointImages) -> float:
         """Returns the largest distance of a point found from a true one."""
         return self.tolerance or (3.0 if datasets.spacing is None else min(3.0, datasets.spacing / 2))
 
-    def baseline(self, datasets: Any) -> tuple[str, dict[str, float]]:
+    def baseline(self, datasets: PointImages) -> tuple[str, dict[str, float]]:  # type: ignore[override]
         """Peaks behind a Gaussian filter, all of the commonest class."""
         import numpy as np
 
@@ -244,13 +240,13 @@ class AtomFinding(SemanticSegmentation):
             written += [folder / f"{stem}.csv", folder / f"{stem}_overlay.png"]
         return written
 
-    def scores(self, model: keras.Model, datasets: Any) -> tuple[str, dict[str, float]]:
+    def scores(self, model: keras.Model, datasets: PointImages) -> tuple[str, dict[str, float]]:  # type: ignore[override]
         from applications.imaging.atom_report import metrics
 
         founds = self.found(model, datasets, "test")
         return "f1", metrics(datasets, datasets.split["test"], founds, self.matchings(datasets, founds))
 
-    def serving(self, datasets: Any) -> Serving:
+    def serving(self, datasets: PointImages) -> Serving:  # type: ignore[override]
         import inspect
 
         from kerazoo.detection import points
@@ -263,7 +259,7 @@ class AtomFinding(SemanticSegmentation):
         return {**super().search_space(), "disc_radius": Real(2.0, 5.0)}
 
 
-def spacing(datasets: Any) -> float | None:
+def spacing(datasets: PointImages) -> float | None:
     """Returns the median over the training images of the mean distance of nearest neighbours, in pixels."""
     import numpy as np
 

@@ -12,16 +12,15 @@ DESCRIPTION = (
 )
 
 
-def _example(parameters: LatticeParameters, seed) -> dict[str, np.ndarray]:
-    scene = simulate_lattice(parameters, seed)
-    return {"image": scene.image[..., None], "points": scene.points, "classes": scene.classes}
-
-
 class Lattices(Simulated):
     """16-bit images, points (y, x in pixels) and classes of the columns."""
 
     parameters, num_images, description = LatticeParameters, NUM_IMAGES, DESCRIPTION
     image_dtype = np.uint16
     columns = {"points": ((None, 2), np.float32), "classes": ((None,), np.int64)}
-    simulate = staticmethod(_example)
     BUILDER_CONFIGS = default_config(LatticeParameters, NUM_IMAGES, DESCRIPTION)
+
+    @staticmethod
+    def simulate(parameters, seed):
+        scene = simulate_lattice(parameters, seed)
+        return {"image": scene.image[..., None], "points": scene.points, "classes": scene.classes}

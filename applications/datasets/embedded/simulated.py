@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,7 +28,7 @@ class SimulatedConfig(tfds.core.BuilderConfig):
     parameters: Any = None
 
 
-class Simulated(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class Simulated(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Base of a builder: its simulator makes one example of parameters and a seed.
 
     Attributes:
@@ -47,7 +47,11 @@ class Simulated(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     description: ClassVar[str]
     image_dtype: ClassVar[type] = np.uint8
     columns: ClassVar[dict[str, tuple[tuple[int | None, ...], type]]]
-    simulate: ClassVar[Callable[[Any, Any], dict[str, np.ndarray]]]
+
+    @staticmethod
+    def simulate(parameters: Any, seed: Any) -> dict[str, np.ndarray]:
+        """Returns one example."""
+        raise NotImplementedError
 
     def _info(self) -> tfds.core.DatasetInfo:
         size = self.builder_config.parameters.size

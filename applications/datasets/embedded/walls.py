@@ -12,16 +12,15 @@ DESCRIPTION = (
 )
 
 
-def _example(parameters: WallParameters, seed) -> dict[str, np.ndarray]:
-    scene = simulate_walls(parameters, seed)
-    return {"image": scene.image[..., None], "segmentation_mask": scene.mask[..., None]}
-
-
 class Walls(Simulated):
     """16-bit images and masks, 1 on the walls."""
 
     parameters, num_images, description = WallParameters, NUM_IMAGES, DESCRIPTION
     image_dtype = np.uint16
     columns = {"segmentation_mask": ((-1, -1, 1), np.uint8)}
-    simulate = staticmethod(_example)
     BUILDER_CONFIGS = default_config(WallParameters, NUM_IMAGES, DESCRIPTION)
+
+    @staticmethod
+    def simulate(parameters, seed):
+        scene = simulate_walls(parameters, seed)
+        return {"image": scene.image[..., None], "segmentation_mask": scene.mask[..., None]}
