@@ -86,7 +86,7 @@ class ObjectDetection(Application):
 
         return int(self.model_options.get("stride", builder_parameters(self.model)["stride"]))
 
-    def samples(self, datasets: BoxedImages, split: str, *, training: bool) -> Samples:
+    def samples(self, datasets: BoxedImages, split: str, *, training: bool) -> Samples:  # type: ignore[override]
         from applications.imaging.box_targets import window_samples
         from applications.semantic_segmentation import crop_places
 
@@ -94,7 +94,7 @@ class ObjectDetection(Application):
         places = crop_places(datasets.images, datasets.split[split], self.window_size, count)
         return window_samples(datasets, places, self.window_size, self.stride, self.augment if training else None)
 
-    def build(self, datasets: BoxedImages, dtype: str | None = None) -> keras.Model:
+    def build(self, datasets: BoxedImages, dtype: str | None = None) -> keras.Model:  # type: ignore[override]
         from applications.image_classification import standardisation
 
         return self.create(
@@ -109,7 +109,7 @@ class ObjectDetection(Application):
 
         model.compile(optimizer=optimizer, loss=CenterNet(), **execution)
 
-    def report(self, model: keras.Model, datasets: BoxedImages) -> Result:
+    def report(self, model: keras.Model, datasets: BoxedImages) -> Result:  # type: ignore[override]
         from applications.core import figures
         from applications.core.report import Figure, Result, Table
         from applications.imaging import detection_report as parts
@@ -150,7 +150,7 @@ class ObjectDetection(Application):
         chosen = datasets.images.select(datasets.split[split])
         return box_detector(model, self.stride, self.max_objects, LOWEST_SCORE)(chosen)
 
-    def baseline(self, datasets: BoxedImages) -> tuple[str, dict[str, float]]:
+    def baseline(self, datasets: BoxedImages) -> tuple[str, dict[str, float]]:  # type: ignore[override]
         """Regions that differ from the ground, all of them of the commonest class."""
         import numpy as np
 
@@ -196,12 +196,12 @@ class ObjectDetection(Application):
             written.append(folder / f"{stem}_overlay.png")
         return written
 
-    def scores(self, model: keras.Model, datasets: BoxedImages) -> tuple[str, dict[str, float]]:
+    def scores(self, model: keras.Model, datasets: BoxedImages) -> tuple[str, dict[str, float]]:  # type: ignore[override]
         from applications.imaging.detection_report import metrics
 
         return "ap50", metrics(objects(datasets, "test"), self.found(model, datasets, "test"), datasets.num_classes)
 
-    def serving(self, datasets: BoxedImages) -> Serving:
+    def serving(self, datasets: BoxedImages) -> Serving:  # type: ignore[override]
         import inspect
 
         import numpy as np
@@ -307,7 +307,8 @@ def regions(image: np.ndarray, number: int, smallest: int = 20) -> Detections:
 
 def coco_content(predictions: list[Prediction]) -> dict[str, Any]:
     """Returns predictions as a COCO data set whose annotations have scores."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, prediction in enumerate(predictions, start=1):
         height, width = prediction.image.shape[:2]
         images.append({"id": number, "file_name": prediction.file.name, "width": width, "height": height})

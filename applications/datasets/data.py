@@ -19,6 +19,7 @@ Progress = Callable[[int, int, str], None]
 CLASSIFICATION_NAMES = ("digits",)
 SEGMENTATION_NAMES = ("nuclei",)
 INSTANCE_NAMES = ("nuclei",)
+SEGMENTATION_NAMES = ("nuclei", "walls")
 TABLE_NAMES = ("breast_cancer", "wine", "diabetes", "xor")
 IMAGE_REGRESSION_NAMES = ("beads",)
 SERIES_NAMES = ("co2", "sunspots")
@@ -30,10 +31,11 @@ CAPTION_NAMES = ("shapes",)
 TRANSLATION_NAMES = ("nuclei", "noisy_nuclei")
 PHOTOGRAPH_NAMES = ("photographs",)
 BOX_NAMES = ("scenes",)
+POINT_NAMES = ("lattices",)
 EMBEDDED_NAMES = (
     *(CLASSIFICATION_NAMES + SEGMENTATION_NAMES + TABLE_NAMES + IMAGE_REGRESSION_NAMES),
     *(SERIES_NAMES + ACTIVITY_NAMES + GRAPH_NAMES + TEXT_NAMES + PAIR_NAMES + CAPTION_NAMES),
-    *(TRANSLATION_NAMES + PHOTOGRAPH_NAMES + BOX_NAMES),
+    *(TRANSLATION_NAMES + PHOTOGRAPH_NAMES + BOX_NAMES + POINT_NAMES),
 )
 FRACTIONS = (0.7, 0.15, 0.15)
 
@@ -190,14 +192,14 @@ def load_segmentation(
     """Loads images with a mask each; sizes may differ from image to image.
 
     Args:
-        data: `nuclei` (embedded simulator), `tfds:NAME[/CONFIG]`, or a folder with `images/` and `masks/`
+        data: `nuclei` or `walls` (embedded simulators), `tfds:NAME[/CONFIG]`, or a folder with `images/` and `masks/`
             (also `image`, `img`, `imgs`; `mask`, `labels`, `label`, `annotations`), alone or inside `train/`,
             `val/`, `test/`, or with these inside. Masks belong to the image of the same name, whatever the
             suffix; they may end in `_mask`, `_label` or `_seg`. Values are 0/1, 0/255 or class numbers from
             0; a file `classes.txt` names the classes, one per line (the line number from 0 is the value, or
             each line is `VALUE NAME`).
         channels, fractions, seed, on_bad_file, data_dir, cache_dir, progress: as in `load_classification`.
-        options: options of an embedded data set; for `nuclei` see `applications.datasets.embedded.nuclei`.
+        options: options of an embedded data set; `images`, `seed` and the simulator's parameters.
 
     Returns:
         The data set with `masks`, whose values are class indices.
@@ -215,6 +217,10 @@ def load_segmentation(
         from applications.datasets.sources import nuclei
 
         return nuclei(data_dir=data_dir, options=options, progress=progress, **common)
+    if name == "walls":
+        from applications.datasets.sources import walls
+
+        return walls(data_dir=data_dir, options=options, progress=progress, **common)
     if name == "tfds":
         from applications.datasets.tfds_source import tfds_segmentation
 

@@ -29,7 +29,7 @@ CARDS = (
         feature_levels={f"P{level}": f"stage{level}_out" for level in range(1, 6)},
         sample=Sample(
             inputs=Tensor((32, 40, 2), low=-1.0),
-            targets=Tensor((8, 10, 7)),
+            targets=Tensor((8, 10, 7), "int32", 0, 2),  # centres are where a target is 1
             loss={"class_name": "kerazoo>CenterNet", "config": {}},
         ),
         test_config={"input_shape": (32, 40, 2), "num_classes": 3, "filters": 4, "head_filters": 8},

@@ -12,15 +12,14 @@ DESCRIPTION = (
 )
 
 
-def _example(parameters: SceneParameters, seed) -> dict[str, np.ndarray]:
-    scene = simulate_scene(parameters, seed)
-    return {"image": scene.image[..., None], "boxes": scene.boxes, "classes": scene.classes}
-
-
 class Scenes(Simulated):
     """8-bit images, boxes (left, top, right, bottom in pixels) and classes."""
 
     parameters, num_images, description = SceneParameters, NUM_IMAGES, DESCRIPTION
-    columns = {"boxes": (4, np.float32), "classes": (None, np.int64)}
-    simulate = staticmethod(_example)
+    columns = {"boxes": ((None, 4), np.float32), "classes": ((None,), np.int64)}
     BUILDER_CONFIGS = default_config(SceneParameters, NUM_IMAGES, DESCRIPTION)
+
+    @staticmethod
+    def simulate(parameters, seed):
+        scene = simulate_scene(parameters, seed)
+        return {"image": scene.image[..., None], "boxes": scene.boxes, "classes": scene.classes}

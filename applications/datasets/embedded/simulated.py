@@ -1,9 +1,9 @@
-"""What the builders of simulated images with a list of objects each share."""
+"""What the builders of simulated images with lists of objects, or with masks, share."""
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,7 +28,7 @@ class SimulatedConfig(tfds.core.BuilderConfig):
     parameters: Any = None
 
 
-class Simulated(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class Simulated(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Base of a builder: its simulator makes one example of parameters and a seed.
 
     Attributes:
@@ -36,7 +36,8 @@ class Simulated(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         num_images: images where the options name no other number.
         description: one sentence.
         image_dtype: dtype of the images (size, size, 1).
-        columns: name of each list of an example -> its width (None for numbers) and dtype.
+        columns: name of everything else in an example -> its shape and dtype; None is a length that differs from
+            example to example, -1 the size of the images.
     """
 
     VERSION = tfds.core.Version("1.0.0")  # Rises whenever the simulator draws other images.
@@ -45,21 +46,25 @@ class Simulated(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     num_images: ClassVar[int]
     description: ClassVar[str]
     image_dtype: ClassVar[type] = np.uint8
-    columns: ClassVar[dict[str, tuple[int | None, type]]]
-    simulate: ClassVar[Callable[[Any, Any], dict[str, np.ndarray]]]
+    columns: ClassVar[dict[str, tuple[tuple[int | None, ...], type]]]
+
+    @staticmethod
+    def simulate(parameters: Any, seed: Any) -> dict[str, np.ndarray]:
+        """Returns one example."""
+        raise NotImplementedError
 
     def _info(self) -> tfds.core.DatasetInfo:
         size = self.builder_config.parameters.size
-        # Not features.Image: TFDS decodes 16-bit PNG only through TensorFlow or OpenCV.
-        image = tfds.features.Tensor(shape=(size, size, 1), dtype=self.image_dtype, encoding="zlib")
-        lists = {
-            name: tfds.features.Tensor(shape=(None,) if width is None else (None, width), dtype=dtype)
-            for name, (width, dtype) in self.columns.items()
-        }
+        features = {}
+        for name, (shape, dtype) in {"image": ((-1, -1, 1), self.image_dtype), **self.columns}.items():
+            sizes = tuple(size if length == -1 else length for length in shape)
+            # Not features.Image: TFDS decodes 16-bit PNG only through TensorFlow or OpenCV.
+            packing = {} if None in sizes else {"encoding": "zlib"}
+            features[name] = tfds.features.Tensor(shape=sizes, dtype=dtype, **packing)
         return tfds.core.DatasetInfo(
             builder=self,
             description=self.description,
-            features=tfds.features.FeaturesDict({"image": image, **lists}),
+            features=tfds.features.FeaturesDict(features),
             disable_shuffling=True,
         )
 
