@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from kerazoo import _graph, checks
 from kerazoo._receptive_field import UnknownOperationError, WholeImageError, receptive_field
 
+_twins: WeakKeyDictionary[keras.Model, keras.Model] = WeakKeyDictionary()  # so that a second image needs no new trace
 _LARGEST_STRIDE = 32
 """What windows are multiples of where neither the graph nor the caller says it: that of most encoders."""
 
@@ -189,9 +191,11 @@ def _predictor(model: Any) -> Callable[[np.ndarray], list[np.ndarray]]:
     """Returns the compiled model, every output as an array."""
     if not isinstance(model, keras.Model):  # a loaded export in its place
         return lambda batch: [np.asarray(y) for y in keras.tree.flatten(model(batch, training=False))]
-    twin = keras.Model(_graph.inputs(model), model.outputs)
-    twin.jit_compile = False  # XLA takes longer to compile than most images take
-    return lambda batch: [np.asarray(y) for y in keras.tree.flatten(twin.predict_on_batch(batch))]
+    if model not in _twins:
+        _twins[model] = keras.Model(_graph.inputs(model), model.outputs)
+        _twins[model].jit_compile = False  # XLA takes longer to compile than most images take
+    call = _twins[model].predict_on_batch
+    return lambda batch: [np.asarray(y) for y in keras.tree.flatten(call(batch))]
 
 
 def _targets(output: Any, count: int) -> list[Any]:

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int, str], None]
 
 CLASSIFICATION_NAMES = ("digits",)
-SEGMENTATION_NAMES = ("nuclei",)
-INSTANCE_NAMES = ("nuclei",)
 SEGMENTATION_NAMES = ("nuclei", "walls")
+INSTANCE_NAMES = ("nuclei",)
 TABLE_NAMES = ("breast_cancer", "wine", "diabetes", "xor")
 IMAGE_REGRESSION_NAMES = ("beads",)
 SERIES_NAMES = ("co2", "sunspots")
@@ -32,10 +31,11 @@ TRANSLATION_NAMES = ("nuclei", "noisy_nuclei")
 PHOTOGRAPH_NAMES = ("photographs",)
 BOX_NAMES = ("scenes",)
 POINT_NAMES = ("lattices",)
+NOISY_NAMES = ("noisy_camera", "noisy_photographs")
 EMBEDDED_NAMES = (
     *(CLASSIFICATION_NAMES + SEGMENTATION_NAMES + TABLE_NAMES + IMAGE_REGRESSION_NAMES),
     *(SERIES_NAMES + ACTIVITY_NAMES + GRAPH_NAMES + TEXT_NAMES + PAIR_NAMES + CAPTION_NAMES),
-    *(TRANSLATION_NAMES + PHOTOGRAPH_NAMES + BOX_NAMES + POINT_NAMES),
+    *(TRANSLATION_NAMES + PHOTOGRAPH_NAMES + BOX_NAMES + POINT_NAMES + NOISY_NAMES),
 )
 FRACTIONS = (0.7, 0.15, 0.15)
 

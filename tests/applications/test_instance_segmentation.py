@@ -178,11 +178,11 @@ def test_tiles_find_what_the_whole_image_shows() -> None:
     for layer, scale, bias in (("probability", 40.0, 0.0), ("distances", 3.0, 4.0)):
         kernel, _ = model.get_layer(layer).get_weights()
         model.get_layer(layer).set_weights([kernel * scale, np.full(kernel.shape[-1], bias)])
-    image = np.asarray(scene(0, 150, 25).image[:, :130, None], np.float32)
+    image = np.asarray(scene(0, 210, 45).image[:, :130, None], np.float32)
     settings = {"probability": 0.6}
     options = {"multiple": 8, "num_rays": 8, "grid": 2}
     whole = Finder(model, "stardist", settings, **options)(image)
-    tiled = Finder(model, "stardist", settings, **options, largest=96)(image)
+    tiled = Finder(model, "stardist", settings, **options, largest=120)(image)
     assert whole.labels.max() > 5
     np.testing.assert_array_equal(whole.labels, tiled.labels)
 
@@ -200,9 +200,9 @@ def test_images_are_scaled_for_cellpose() -> None:
 
 def test_the_simple_method_is_a_fair_one() -> None:
     """About what threshold and watershed give on such nuclei elsewhere: 0.91 at 20 photons."""
-    scenes = [simulate_nuclei(NucleiParameters(), seed=(0, index)) for index in range(4)]
+    scenes = [simulate_nuclei(NucleiParameters(), seed=(0, index)) for index in range(8)]
     found = [threshold_and_watershed(picture.image[..., None]) for picture in scenes]
-    assert average_precision([picture.instances for picture in scenes], found, [0.5])[0] > 0.88
+    assert average_precision([picture.instances for picture in scenes], found, [0.5])[0] > 0.87
 
 
 def interpolated(labels: np.ndarray) -> np.ndarray:
