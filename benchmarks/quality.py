@@ -35,16 +35,14 @@ MEASUREMENTS = {
         ("--data", "imu", "--model", "lstm"),
         ("--data", "imu", "--model", "tcn"),
     ),
-<<<<<<< HEAD
     "instance-segmentation": (
         ("--data", "nuclei", "--model", "stardist"),
         ("--data", "nuclei", "--model", "cellpose"),
-=======
+    ),
     "object-detection": (("--data", "scenes", "--model", "centernet"),),
     "atom-finding": (
         ("--data", "lattices", "--model", "unet_small", "--data-options.dose", "1000"),
         ("--data", "lattices", "--model", "unet_small", "--data-options.dose", "300"),
->>>>>>> detection
     ),
     "node-classification": (("--data", "karate", "--model", "gcn"), ("--data", "karate", "--model", "gat")),
 }

@@ -107,7 +107,7 @@ def _folder(root: Path, channels, fractions, seed, bad: BadFiles, cache_dir, pro
     kept = [kept[index] for index in good]
     groups = read_group_file(root, [names[index] for index in kept])
     split, cut = split_pairs([pairs[index] for index in kept], fractions, seed, groups)
-    images = images.select(good)
+    images, instances = images.select(good), labels.select(good)
     found = InstanceData(
         name=plain(root.resolve().name),
         description=f"The user's own images and label images from {str(root)!r}.",
@@ -115,13 +115,13 @@ def _folder(root: Path, channels, fractions, seed, bad: BadFiles, cache_dir, pro
         split=split,
         class_names=CLASS_NAMES,
         ids=tuple(names[index] for index in kept),
-        instances=labels.select(good),
+        instances=instances,
         groups=groups,
         value_range=value_range(images.dtype, images),
         skipped=tuple(bad.skipped),
         warnings=(*warnings, *cut, *remarks),
     )
-    if len(split["train"]) and not any(int(found.instances[index].max()) > 0 for index in split["train"]):
+    if len(split["train"]) and not any(int(instances[index].max()) > 0 for index in split["train"]):
         raise UserError(
             f"None of the {len(split['train'])} training images of {str(root)!r} has an object in its label image; "
             "label at least a few."

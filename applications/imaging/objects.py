@@ -45,6 +45,8 @@ class _Collector:
         import numpy as np
 
         self.shape, self.dtype = shape, np.dtype("float32")
+        height, width, _ = shape
+        self.size = (height, width)
         self.num_rays, self.threshold, self.grid = num_rays, threshold, grid
         self.found: list[star_convex.Candidates] = []
 
@@ -56,7 +58,7 @@ class _Collector:
                 threshold=self.threshold,
                 grid=self.grid,
                 origin=(place[0].start, place[1].start),
-                size=self.shape[:2],
+                size=self.size,
             )
         )
 

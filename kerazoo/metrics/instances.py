@@ -157,7 +157,9 @@ def match_all(
         results.append(
             InstanceMatching(
                 threshold,
-                *(sum(getattr(matching, name) for matching in each) for name in ("tp", "fp", "fn")),
+                sum(matching.tp for matching in each),
+                sum(matching.fp for matching in each),
+                sum(matching.fn for matching in each),
                 np.concatenate([np.empty((0, 2), np.int64), *(matching.pairs for matching in each)]),
                 np.concatenate([np.empty(0), *(matching.ious for matching in each)]),
             )
