@@ -20,7 +20,7 @@ from applications.core.pipeline import evaluation_batches, training_batches
 from applications.datasets.instances import load_instances, rescaled
 from applications.datasets.simulators.fluorescence import NucleiParameters, simulate_nuclei
 from applications.imaging.instance_targets import InstanceAugmentation, moved
-from applications.imaging.objects import Finder, best_scale
+from applications.imaging.objects import Finder, best_scale, normalised
 from applications.imaging.watershed import threshold_and_watershed
 from applications.instance_segmentation import InstanceSegmentation
 from kerazoo.detection import flows, star_convex
@@ -179,8 +179,9 @@ def test_tiles_find_what_the_whole_image_shows() -> None:
         kernel, _ = model.get_layer(layer).get_weights()
         model.get_layer(layer).set_weights([kernel * scale, np.full(kernel.shape[-1], bias)])
     image = np.asarray(scene(0, 210, 45).image[:, :130, None], np.float32)
-    settings = {"probability": 0.6}
     options = {"multiple": 8, "num_rays": 8, "grid": 2}
+    likely = Finder(model, "stardist", {}, **options).maps(normalised(image))[..., 0]
+    settings = {"probability": float(np.quantile(likely, 0.95))}
     whole = Finder(model, "stardist", settings, **options)(image)
     tiled = Finder(model, "stardist", settings, **options, largest=120)(image)
     assert whole.labels.max() > 5
