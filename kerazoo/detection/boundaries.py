@@ -85,11 +85,13 @@ def watershed(heights: np.ndarray, markers: np.ndarray, mask: np.ndarray, *, lev
     from scipy import ndimage
 
     labels = np.where(mask, markers, 0).astype(np.int32)
+    # Along the axes only: over a corner they would reach across a boundary.
+    beside = ndimage.generate_binary_structure(labels.ndim, 1)
     for level in np.linspace(heights[mask].max(), heights[mask].min(), levels) if mask.any() else ():
         allowed = mask & (heights >= level)
         while True:
             free = allowed & (labels == 0)
-            grown = np.where(free, ndimage.maximum_filter(labels, 3), labels)
+            grown = np.where(free, ndimage.maximum_filter(labels, footprint=beside), labels)
             if not grown[free].any():
                 break
             labels = grown
