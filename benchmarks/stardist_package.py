@@ -1,6 +1,6 @@
 """The package stardist on the same nuclei, the same split and for as long as `kerazoo train instance-segmentation`.
 
-usage: python -m benchmarks.stardist_package [--minutes 8] [--seed 0]
+usage: python -m benchmarks.stardist_package [--minutes 8] [--seed 0] [--filters 32] [--head-filters 128]
 
 Needs the packages stardist 0.9.2 and csbdeep 0.8.2 beside kerazoo's own, best in an environment of its own. Both train
 with Adam on crops of 128 pixels with grid 2 and 32 rays; the package halves its learning rate where it does not
@@ -49,7 +49,7 @@ def augmented(image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nda
     return image + 0.02 * np.random.rand() * np.random.normal(size=image.shape), labels
 
 
-def measure(minutes: float, seed: int) -> dict[str, Any]:
+def measure(minutes: float, seed: int, filters: int, head_filters: int) -> dict[str, Any]:
     """Trains the package and returns its figures on the test split."""
     import keras
     from stardist.models import Config2D, StarDist2D
@@ -73,6 +73,8 @@ def measure(minutes: float, seed: int) -> dict[str, Any]:
         grid=(2, 2),
         n_rays=32,
         n_channel_in=1,
+        unet_n_filter_base=filters,
+        net_conv_after_unet=head_filters,
         train_patch_size=(128, 128),
         train_batch_size=4,
         train_epochs=10_000,
@@ -92,6 +94,8 @@ def measure(minutes: float, seed: int) -> dict[str, Any]:
         found = [model.predict_instances(image)[0] for image in data["test"][0]]
     return {
         "seed": seed,
+        "filters": filters,
+        "head_filters": head_filters,
         "test": instance_metrics(data["test"][1], found),
         "thresholds": dict(thresholds._asdict()) if hasattr(thresholds, "_asdict") else str(thresholds),
         "epochs": clock.epochs,
@@ -104,8 +108,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--filters", type=int, default=32)
+    parser.add_argument("--head-filters", type=int, default=128)
     options = parser.parse_args()
-    found = measure(options.minutes, options.seed)
+    found = measure(options.minutes, options.seed, options.filters, options.head_filters)
     rows = json.loads(RESULT.read_text())["seeds"] if RESULT.exists() else []
     rows = [row for row in rows if row["seed"] != options.seed] + [found]
     RESULT.write_text(json.dumps({"package": "stardist 0.9.2", "seeds": rows}, indent=1) + "\n")

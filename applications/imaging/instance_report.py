@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from applications.core.report import Table
 
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-MATCHED, MISSED, EXTRA = "#1a7f37", "#e41a1c", "#f0e442"
+MATCHED, MISSED, EXTRA = "#35e06a", "#ff3b30", "#f0e442"
 
 
 def instance_metrics(truths: Sequence[np.ndarray], founds: Sequence[np.ndarray]) -> dict[str, float]:

@@ -286,23 +286,32 @@ def _pixels_of(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return down[inside], right[inside]
 
 
-def draw_polygons(points: np.ndarray, distances: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def draw_polygons(
+    points: np.ndarray, distances: np.ndarray, shape: tuple[int, int], *, hidden: float = 0.5
+) -> np.ndarray:
     """Draws objects into a label image, the first on top.
+
+    What lies between several objects shares little with each of them, and would show as a sliver: an object of which
+    others hide too much is left out.
 
     Args:
         points: (n, 2) whole rows and columns.
         distances: (n, rays).
         shape: Height and width.
+        hidden: Largest part of an object that others may hide; 1 draws all of them.
 
     Returns:
         Array (height, width), int32: 1 for the first object, 2 for the second ...
     """
     labels = np.zeros(shape, np.int32)
-    for number in range(len(points), 0, -1):
-        down, right = _pixels_of(distances[number - 1])
-        down, right = down + int(points[number - 1, 0]), right + int(points[number - 1, 1])
-        seen = (down >= 0) & (down < shape[0]) & (right >= 0) & (right < shape[1])
-        labels[down[seen], right[seen]] = number
+    for number, (point, reach) in enumerate(zip(points, distances, strict=True), start=1):
+        down, right = _pixels_of(reach)
+        down, right = down + int(point[0]), right + int(point[1])
+        inside = (down >= 0) & (down < shape[0]) & (right >= 0) & (right < shape[1])
+        down, right = down[inside], right[inside]
+        free = labels[down, right] == 0
+        if free.size and 1 - free.mean() <= hidden:
+            labels[down[free], right[free]] = number
     return labels
 
 

@@ -112,6 +112,17 @@ def test_area_and_pixels_of_a_polygon() -> None:
     np.testing.assert_array_equal(square > 0, abs(y[10:21, 10:21]) + abs(x[10:21, 10:21]) <= 3)
 
 
+def test_slivers_between_objects_are_no_objects() -> None:
+    points, distances = np.array([[20, 12], [20, 28], [20, 20]]), np.stack([np.full(32, r) for r in (9.0, 9.0, 5.0)])
+    assert set(np.unique(star_convex.draw_polygons(points, distances, (40, 40)))) == {0, 1, 2}
+    everything = star_convex.draw_polygons(points, distances, (40, 40), hidden=1.0)
+    assert set(np.unique(everything)) == {0, 1, 2, 3}
+    assert everything[20, 17] == 1
+    np.testing.assert_array_equal(
+        everything > 0, star_convex.draw_polygons(points[::-1], distances[::-1], (40, 40)) > 0
+    )
+
+
 def test_suppression_asks_for_the_smaller_area() -> None:
     """A small object inside of a large one goes, whatever their union is; touching ones stay."""
     points = np.array([[20, 20], [20, 24], [20, 42], [60, 60]])
