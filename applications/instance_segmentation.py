@@ -155,26 +155,29 @@ class InstanceSegmentation(Application):
 
         images, targets = self._stores(datasets, split)
         size, grid = self.crop_size, self.grid
+        # With what lies before its first pixel that is described a crop has the described ones in its middle, where
+        # turns and mirrors leave them; it is cut off afterwards.
+        before, window = grid - 1, size + grid - 1
         crops = self.crops_per_image if training else None
-        places = tf.constant(crop_places(images, range(len(images)), size, crops))
+        places = tf.constant(crop_places(images, range(len(images)), window, crops))
         read, read_target = image_reader(images), image_reader(targets)
 
         def load(index: tf.Tensor, draws: tf.Tensor) -> tuple:
             index, top, left = tf.unstack(places[index])
-            image = at_least(read(index), size)
+            image = at_least(read(index), window)
             target = at_least(read_target(index), size // grid)
             corner = tf.cast(tf.stack([top, left]), tf.int32)
             if training:
-                free = tf.cast(tf.shape(image)[:2] - size + 1, tf.float32)
+                free = tf.cast(tf.shape(image)[:2] - window + 1, tf.float32)
                 corner = tf.cast(draws[NUM_DRAWS:] * free, tf.int32)
             corner = tf.minimum(corner // grid, tf.shape(target)[:2] - size // grid)  # targets lie on the grid
-            image = tf.image.crop_to_bounding_box(image, corner[0] * grid, corner[1] * grid, size, size)
+            image = tf.image.crop_to_bounding_box(image, corner[0] * grid, corner[1] * grid, window, window)
             target = tf.image.crop_to_bounding_box(target, corner[0], corner[1], size // grid, size // grid)
-            return image, target
+            return (image, target) if training else (image[before:, before:], target)
 
         def augment(images: tf.Tensor, targets: tf.Tensor, draws: tf.Tensor) -> tuple:
             images, targets = moved(images, targets, draws, self.augment, self.method)
-            return changed_pixels(images, draws, self.augment), targets
+            return changed_pixels(images[:, before:, before:], draws, self.augment), targets
 
         if training:
             return Samples(len(places), load, augment, NUM_DRAWS + 2)
@@ -195,7 +198,8 @@ class InstanceSegmentation(Application):
             labels = rescaled(datasets.instances[index], scale, nearest_pixel=True)[..., 0]
             # Continued to a whole crop here, since what reflection makes of flows and distances points the wrong way.
             image, labels = _at_least(image, self.crop_size), _at_least(labels, self.crop_size)
-            images.append(image)
+            before = (self.grid - 1, 0)
+            images.append(np.pad(image, (before, before, (0, 0)), mode="symmetric"))
             if self.method == "stardist":
                 targets.append(star_convex.star_targets(labels, self.num_rays, grid=self.grid))
             elif self.method == "cellpose":

@@ -36,7 +36,8 @@ def moved(
     """Turns and mirrors square crops exactly, and the directions in their targets with them.
 
     Args:
-        images: (batch, size, size, channels).
+        images: (batch, size + grid - 1, size + grid - 1, channels): with a grid, from the pixel behind the last
+            described one before the crop on, so that described pixels lie symmetrically.
         targets: (batch, size / grid, size / grid, channels), see `star_targets` and `flow_targets`.
         draws: Uniform numbers (batch, at least 3).
         options: Which moves.

@@ -131,23 +131,30 @@ def test_cellpose_takes_small_images_as_they_are() -> None:
     assert finder.maps(np.zeros((37, 42, 1), "float32")).shape == (37, 42, 3)
 
 
-@pytest.mark.parametrize("model", ["stardist", "cellpose"])
-def test_moved_targets_are_those_of_moved_objects(model: str) -> None:
+@pytest.mark.parametrize(("model", "grid"), [("stardist", 1), ("stardist", 2), ("stardist", 4), ("cellpose", 1)])
+def test_moved_targets_are_those_of_moved_objects(model: str, grid: int) -> None:
     labels = scene(1).instances.astype(np.int32)
+    labels[np.isin(labels, np.concatenate([labels[:4].ravel(), labels[:, :4].ravel()]))] = 0
+    assert labels.any()
 
     def target(labels: np.ndarray) -> np.ndarray:
-        return star_convex.star_targets(labels, 8) if model == "stardist" else flows.flow_targets(labels)
+        return star_convex.star_targets(labels, 8, grid=grid) if model == "stardist" else flows.flow_targets(labels)
 
     seen = set()
+    extended = np.pad(labels, ((grid - 1, 0), (grid - 1, 0)))
     for flip in (0.2, 0.8):
         for turn in (0.1, 0.3, 0.6, 0.9):
             draws = tf.constant([[flip, turn, 0, 0, 0, 0, 0]], tf.float32)
-            image, found = moved(labels[None, ..., None], target(labels)[None], draws, InstanceAugmentation(), model)
-            now = image[0, ..., 0].numpy()
+            image, found = moved(extended[None, ..., None], target(labels)[None], draws, InstanceAugmentation(), model)
+            now = image[0, grid - 1 :, grid - 1 :, 0].numpy()
             seen.add(now.tobytes())
-            wrong = np.abs(found[0].numpy() - target(now)).max(axis=-1)[now > 0] > 0.02
+            # What the edge of the image cuts off is cut off elsewhere where it lies at another edge.
+            whole = ndimage.binary_erosion(now == now, iterations=4)
+            cut = np.isin(now, now[~whole])
+            inside = ((now > 0) & ~cut)[::grid, ::grid]
+            wrong = np.abs(found[0].numpy() - target(now)).max(axis=-1)[inside] > 0.02
             # Of two pixels equally near the middle of an object the first is its centre: one object may differ.
-            assert wrong.mean() < (0.01 if model == "stardist" else 0.2)
+            assert wrong.mean() < (0.01 if model == "stardist" else 0.4)
     assert len(seen) == 8
 
 
