@@ -51,7 +51,8 @@ class SemanticSegmentation(Application):
     """Says for each pixel of an image which class it belongs to.
 
     Training looks at random crops, prediction at whole images of any size. Data: `nuclei` (simulated fluorescence
-    images, embedded), `tfds:NAME`, or a folder with `images/` and `masks/` whose files have matching names.
+    images, embedded), `walls` (simulated domain walls, embedded), `tfds:NAME`, or a folder with `images/` and `masks/`
+    whose files have matching names.
 
     Example:
         >>> from applications.core.training import start
@@ -63,7 +64,7 @@ class SemanticSegmentation(Application):
     summary: ClassVar[str] = "one class for each pixel"
     kinds: ClassVar[tuple[str, ...]] = ("dense_prediction",)
 
-    data: str = option("nuclei", "`nuclei`, `tfds:NAME`, or a folder with images/ and masks/.")
+    data: str = option("nuclei", "`nuclei`, `walls`, `tfds:NAME`, or a folder with images/ and masks/.")
     model: str = option("unet_small", "Dense-prediction model of the catalogue; `unet` is the paper's size.")
     epochs: int = option(16, "Passes over the training data.", minimum=1)
     batch_size: int = option(8, "Crops per step, over all devices together.", minimum=1)
@@ -182,7 +183,7 @@ class SemanticSegmentation(Application):
         table = Table("Overlap per class", ("class", "IoU", "Dice", "precision", "recall", "pixels"), rows)
         figures = _figures(datasets, test, truths, predictions, counts)
         return Result(
-            metrics=segmentation_metrics(counts),
+            metrics=mask_metrics(truths, predictions, datasets.num_classes),
             baseline={},
             baseline_name="",
             headline="foreground_iou",
@@ -203,7 +204,7 @@ class SemanticSegmentation(Application):
             classify = pixel_classifier(datasets)
             predictions = [classify(datasets.images[i]) for i in test]
             name = "naive Bayes on single pixels"
-        return name, segmentation_metrics(confusion(truths, predictions, datasets.num_classes))
+        return name, mask_metrics(truths, predictions, datasets.num_classes)
 
     def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> list[Prediction]:
         from applications.core.inference import read_like_training
@@ -241,7 +242,7 @@ class SemanticSegmentation(Application):
         assert datasets.masks is not None
         test, predict = datasets.split["test"], mask_predictor(model)
         truths, predictions = [datasets.masks[i][..., 0] for i in test], [predict(datasets.images[i]) for i in test]
-        return "foreground_iou", segmentation_metrics(confusion(truths, predictions, datasets.num_classes))
+        return "foreground_iou", mask_metrics(truths, predictions, datasets.num_classes)
 
     def image_bytes(self, model: keras.Model, datasets: Datasets) -> ImageBytes | None:
         from applications.datasets.pixels import image_bytes
@@ -399,6 +400,25 @@ def segmentation_metrics(counts: np.ndarray) -> dict[str, float]:
         "foreground_dice": float(np.nanmean(dice[1:])),
         "pixel_accuracy": float(np.diag(counts).sum() / counts.sum()),
     }
+
+
+def boundary_metric(truths: list[np.ndarray], predictions: list[np.ndarray], num_classes: int) -> dict[str, float]:
+    """Returns how well outlines are met, within 2 pixels; nothing where there is none."""
+    import keras
+    import numpy as np
+
+    from kerazoo.metrics.boundary import BoundaryF1
+
+    metric = BoundaryF1(num_classes, tolerance=2)
+    for truth, predicted in zip(truths, predictions, strict=True):
+        metric.update_state(truth[None], np.eye(num_classes, dtype=np.float32)[predicted][None])
+    return {"boundary_f1": float(metric.result())} if float(keras.ops.convert_to_numpy(metric.count)) else {}
+
+
+def mask_metrics(truths: list[np.ndarray], predictions: list[np.ndarray], num_classes: int) -> dict[str, float]:
+    """Returns all metrics of predicted masks."""
+    counts = confusion(truths, predictions, num_classes)
+    return segmentation_metrics(counts) | boundary_metric(truths, predictions, num_classes)
 
 
 def pixel_counts(datasets: Datasets, chosen: np.ndarray) -> np.ndarray:

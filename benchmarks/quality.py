@@ -35,6 +35,15 @@ MEASUREMENTS = {
         ("--data", "imu", "--model", "lstm"),
         ("--data", "imu", "--model", "tcn"),
     ),
+    "instance-segmentation": (
+        ("--data", "nuclei", "--model", "stardist"),
+        ("--data", "nuclei", "--model", "cellpose"),
+    ),
+    "object-detection": (("--data", "scenes", "--model", "centernet"),),
+    "atom-finding": (
+        ("--data", "lattices", "--model", "unet_small", "--data-options.dose", "1000"),
+        ("--data", "lattices", "--model", "unet_small", "--data-options.dose", "300"),
+    ),
     "node-classification": (("--data", "karate", "--model", "gcn"), ("--data", "karate", "--model", "gat")),
     "autoencoding": (
         ("--data", "digits", "--model", "autoencoder"),
@@ -69,7 +78,8 @@ def measure(task: str, seeds: int, words: list[str]) -> dict[str, Any]:
     if rest:
         raise SystemExit(f"unexpected word {rest[0]!r}")
     options = to_dict(from_dict(cls, values))
-    several = f"_{options['data']}_{options['model']}" if task in MEASUREMENTS else ""
+    parts = (options["data"], options["model"], *(f"{key}_{value}" for key, value in options["data_options"].items()))
+    several = "".join(f"_{part}" for part in parts) if task in MEASUREMENTS else ""
     file = RESULTS / f"quality_{task}{several}.json"
     for changing in ("seed", "out", "name"):
         options.pop(changing)

@@ -44,6 +44,8 @@ KINDS = {
     "image_generator": "generator of images by a likelihood or by denoising",
     "generator_discriminator": "generator and discriminator",
     "image_translator": "image to image, with a discriminator",
+    "instance_segmentation": "instance segmentation: maps that objects are made of",
+    "detector": "detector: maps that objects are read off",
 }
 
 

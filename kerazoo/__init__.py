@@ -32,6 +32,8 @@ _PUBLIC = {
     "export": "kerazoo.exporters",
     "export_parts": "kerazoo.exporters.parts",
     "generate": "kerazoo.generation",
+    "predict_tiled": "kerazoo.tiling",
+    "percentile_normalise": "kerazoo.normalisation",
 }
 _MODULES = (
     "autoencoders",
@@ -39,6 +41,7 @@ _MODULES = (
     "card",
     "catalog",
     "checks",
+    "detection",
     "diffusion",
     "exporters",
     "finetuning",
@@ -48,7 +51,9 @@ _MODULES = (
     "layers",
     "losses",
     "metrics",
+    "normalisation",
     "surgery",
+    "tiling",
     "weights",
 )
 

@@ -21,6 +21,8 @@ KINDS = (
     "image_generator",
     "generator_discriminator",
     "image_translator",
+    "instance_segmentation",
+    "detector",
 )
 
 

@@ -160,12 +160,16 @@ class Application:
         """Returns the data with what is learnt from the training split before there is a model (a tokeniser)."""
         return datasets
 
+    def chosen(self, model: keras.Model, datasets: Datasets) -> Datasets:
+        """Returns the data with what is chosen on the validation split once the model is trained (a threshold)."""
+        return datasets
+
     def files(self, datasets: Datasets) -> dict[str, str]:
-        """Returns further files of a run, name -> text: what `prepared` has learnt."""
+        """Returns further files of a run, name -> text: what `prepared` has learnt and `chosen` has chosen."""
         return {}
 
     def recalled(self, datasets: Datasets, known: dict[str, Any]) -> Datasets:
-        """Returns the data with what a run has learnt before there was a model; `known`: as in `as_trained`."""
+        """Returns the data with what a run has in its `files`; `known`: as in `as_trained`."""
         return datasets
 
     def samples(self, datasets: Datasets, split: str, *, training: bool) -> Samples:

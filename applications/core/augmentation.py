@@ -16,7 +16,15 @@ NUM_DRAWS = 9
 
 
 @dataclass(frozen=True)
-class ImageAugmentation:
+class IntensityAugmentation:
+    """Random changes of brightness made to training images."""
+
+    brightness: float = option(0.0, "Largest added brightness as a fraction of the pixel range.", minimum=0, maximum=1)
+    contrast: float = option(0.0, "Largest relative change of contrast.", minimum=0, maximum=1)
+
+
+@dataclass(frozen=True)
+class ImageAugmentation(IntensityAugmentation):
     """Random changes made to training images; every one of them can be switched off with 0 or false."""
 
     rotation: float = option(15.0, "Largest rotation in degrees, either way.", minimum=0, maximum=180)
@@ -25,8 +33,6 @@ class ImageAugmentation:
     horizontal_flip: bool = option(False, "Mirror left and right in half of the cases.")
     vertical_flip: bool = option(False, "Mirror top and bottom in half of the cases.")
     quarter_turns: bool = option(False, "Turn by 0, 90, 180 or 270 degrees (square images).")
-    brightness: float = option(0.0, "Largest added brightness as a fraction of the pixel range.", minimum=0, maximum=1)
-    contrast: float = option(0.0, "Largest relative change of contrast.", minimum=0, maximum=1)
 
     @property
     def moves(self) -> bool:
@@ -85,9 +91,9 @@ def augment_geometry(
 
 
 def augment_intensity(
-    images: "tf.Tensor", draws: "tf.Tensor", options: ImageAugmentation, value_range: tuple[float, float]
+    images: "tf.Tensor", draws: "tf.Tensor", options: IntensityAugmentation, value_range: tuple[float, float]
 ) -> "tf.Tensor":
-    """Changes brightness and contrast of each image of a batch; see `ImageAugmentation`."""
+    """Changes brightness and contrast of each image of a batch; see `IntensityAugmentation`."""
     import tensorflow as tf
 
     low, high = value_range

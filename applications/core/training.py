@@ -336,6 +336,7 @@ def finish(run: RunDirectory, fit: Fit, training: dict[str, Any]) -> None:
     model.set_weights(fit.model.get_weights())
     model = app.packaged(model, datasets)
     save_model(model, run / "model.keras")
+    datasets = app.chosen(model, datasets)
     for name, text in app.files(datasets).items():
         run.write_text(name, text)
     began = time.monotonic()

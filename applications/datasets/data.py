@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int, str], None]
 
 CLASSIFICATION_NAMES = ("digits",)
-SEGMENTATION_NAMES = ("nuclei",)
+SEGMENTATION_NAMES = ("nuclei", "walls")
+INSTANCE_NAMES = ("nuclei",)
 TABLE_NAMES = ("breast_cancer", "wine", "diabetes", "xor")
 IMAGE_REGRESSION_NAMES = ("beads",)
 SERIES_NAMES = ("co2", "sunspots")
@@ -28,10 +29,13 @@ PAIR_NAMES = ("dates",)
 CAPTION_NAMES = ("shapes",)
 TRANSLATION_NAMES = ("nuclei", "noisy_nuclei")
 PHOTOGRAPH_NAMES = ("photographs",)
+BOX_NAMES = ("scenes",)
+POINT_NAMES = ("lattices",)
+NOISY_NAMES = ("noisy_camera", "noisy_photographs")
 EMBEDDED_NAMES = (
     *(CLASSIFICATION_NAMES + SEGMENTATION_NAMES + TABLE_NAMES + IMAGE_REGRESSION_NAMES),
     *(SERIES_NAMES + ACTIVITY_NAMES + GRAPH_NAMES + TEXT_NAMES + PAIR_NAMES + CAPTION_NAMES),
-    *(TRANSLATION_NAMES + PHOTOGRAPH_NAMES),
+    *(TRANSLATION_NAMES + PHOTOGRAPH_NAMES + BOX_NAMES + POINT_NAMES + NOISY_NAMES),
 )
 FRACTIONS = (0.7, 0.15, 0.15)
 
@@ -157,7 +161,7 @@ def load_classification(
     check_fractions(fractions)
     _check_on_bad_file(on_bad_file)
     common = {"fractions": fractions, "seed": seed, "channels": channels, "image_size": image_size}
-    name = _source(data, CLASSIFICATION_NAMES, SEGMENTATION_NAMES, "image classification")
+    name = source(data, CLASSIFICATION_NAMES, SEGMENTATION_NAMES, "image classification")
     if name == "digits":
         from applications.datasets.sources import digits
 
@@ -188,14 +192,14 @@ def load_segmentation(
     """Loads images with a mask each; sizes may differ from image to image.
 
     Args:
-        data: `nuclei` (embedded simulator), `tfds:NAME[/CONFIG]`, or a folder with `images/` and `masks/`
+        data: `nuclei` or `walls` (embedded simulators), `tfds:NAME[/CONFIG]`, or a folder with `images/` and `masks/`
             (also `image`, `img`, `imgs`; `mask`, `labels`, `label`, `annotations`), alone or inside `train/`,
             `val/`, `test/`, or with these inside. Masks belong to the image of the same name, whatever the
             suffix; they may end in `_mask`, `_label` or `_seg`. Values are 0/1, 0/255 or class numbers from
             0; a file `classes.txt` names the classes, one per line (the line number from 0 is the value, or
             each line is `VALUE NAME`).
         channels, fractions, seed, on_bad_file, data_dir, cache_dir, progress: as in `load_classification`.
-        options: options of an embedded data set; for `nuclei` see `applications.datasets.embedded.nuclei`.
+        options: options of an embedded data set; `images`, `seed` and the simulator's parameters.
 
     Returns:
         The data set with `masks`, whose values are class indices.
@@ -208,11 +212,15 @@ def load_segmentation(
     check_fractions(fractions)
     _check_on_bad_file(on_bad_file)
     common = {"fractions": fractions, "seed": seed, "channels": channels}
-    name = _source(data, SEGMENTATION_NAMES, CLASSIFICATION_NAMES, "semantic segmentation")
+    name = source(data, SEGMENTATION_NAMES, CLASSIFICATION_NAMES, "semantic segmentation")
     if name == "nuclei":
         from applications.datasets.sources import nuclei
 
         return nuclei(data_dir=data_dir, options=options, progress=progress, **common)
+    if name == "walls":
+        from applications.datasets.sources import walls
+
+        return walls(data_dir=data_dir, options=options, progress=progress, **common)
     if name == "tfds":
         from applications.datasets.tfds_source import tfds_segmentation
 
@@ -229,7 +237,7 @@ def _check_on_bad_file(on_bad_file: str) -> None:
         raise UserError(f"on_bad_file must be 'error' or 'skip', received {on_bad_file!r}.")
 
 
-def _source(data: str, names: tuple[str, ...], other_names: tuple[str, ...], task: str) -> str:
+def source(data: str, names: tuple[str, ...], other_names: tuple[str, ...], task: str) -> str:
     """Returns an embedded name, "tfds" or "folder"; refuses what is none of them."""
     data = str(data)
     if not data.strip():
@@ -260,7 +268,7 @@ def fingerprint(data: Datasets) -> str:
     import numpy as np
 
     digest = hashlib.sha256(repr((data.class_names, data.ids)).encode())
-    for store in (data.images, data.masks):
+    for store in (data.images, data.masks if data.masks is not None else data.instances):
         if store is not None:
             digest.update(f"{store.dtype} {len(store)}".encode() + store.shapes.tobytes())
             step = max(1, store.flat.size // 1_000_003)

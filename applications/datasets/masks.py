@@ -54,7 +54,7 @@ def segmentation_folder(
     """Reads images and masks, see `load_segmentation`."""
     bad = BadFiles(on_bad_file, root)
     pairs, warnings = find_pairs(root, bad)
-    pairs, headers, mask_headers = _check_headers(pairs, bad, progress)
+    pairs, headers, mask_headers = check_headers(pairs, bad, progress)
     names = [relative_name(pair.image, root) for pair in pairs]
     images, kept = load_images(
         [pair.image for pair in pairs],
@@ -73,7 +73,7 @@ def segmentation_folder(
     class_names, meaning = mask_classes(values, mask_names, read_class_file(root))
     kept = [kept[index] for index in good]
     groups = read_group_file(root, [names[index] for index in kept])
-    split, remarks = _split([pairs[index] for index in kept], fractions, seed, groups)
+    split, remarks = split_pairs([pairs[index] for index in kept], fractions, seed, groups)
     return Datasets(
         name=plain(root.resolve().name),
         description=f"The user's own images and masks from {str(root)!r}.",
@@ -100,16 +100,21 @@ def find_pairs(root: Path, bad: BadFiles) -> tuple[list[Pair], list[str]]:
         others[".txt"] -= 1
     others[".csv"] -= (root / GROUP_FILE).is_file()
     pairs: list[Pair] = []
-    for images, masks, split in _folder_pairs(root):
+    for images, masks, split in folder_pairs(root):
         pairs += [Pair(*files, split) for files in match(images, masks, bad)]
     if not pairs:
         raise UserError(f"Folder {str(root)!r} holds no image with a mask.")
     return pairs, others_warning(+others, root)
 
 
-def _folder_pairs(root: Path) -> list[tuple[Path, Path, str | None]]:
-    """Returns (image folder, mask folder, split) of the layout found below `root`."""
-    images, masks = _one_of(root, IMAGE_NAMES), _one_of(root, MASK_NAMES)
+def folder_pairs(root: Path, partners: Sequence[str] = MASK_NAMES) -> list[tuple[Path, Path, str | None]]:
+    """Returns (image folder, mask folder, split) of the layout found below `root`.
+
+    Args:
+        root: the folder given.
+        partners: names of the folder beside `images`, the usual one first.
+    """
+    images, masks = _one_of(root, IMAGE_NAMES), _one_of(root, partners)
     if images and masks:
         image_splits, mask_splits = split_folders(images), split_folders(masks)
         if not image_splits and not mask_splits:
@@ -122,13 +127,15 @@ def _folder_pairs(root: Path) -> list[tuple[Path, Path, str | None]]:
         return [(image_splits[split], mask_splits[split], split) for split in image_splits]
     found: list[tuple[Path, Path, str | None]] = []
     for split, folder in split_folders(root).items():
-        images, masks = _one_of(folder, IMAGE_NAMES), _one_of(folder, MASK_NAMES)
+        images, masks = _one_of(folder, IMAGE_NAMES), _one_of(folder, partners)
         if not images or not masks:
-            raise UserError(f"Folder {str(folder)!r} needs the folders 'images' and 'masks'{_found_folders(folder)}.")
+            raise UserError(
+                f"Folder {str(folder)!r} needs the folders 'images' and {partners[0]!r}{_found_folders(folder)}."
+            )
         found.append((images, masks, split))
     if not found:
         raise UserError(
-            f"Folder {str(root)!r} needs the folders 'images' and 'masks' (or train, val, test with these "
+            f"Folder {str(root)!r} needs the folders 'images' and {partners[0]!r} (or train, val, test with these "
             f"inside){_found_folders(root)}."
         )
     return found
@@ -186,7 +193,7 @@ def by_stem(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _check_headers(
+def check_headers(
     pairs: Sequence[Pair], bad: BadFiles, progress: Progress | None
 ) -> tuple[list[Pair], list[ImageHeader], list[ImageHeader]]:
     """Returns the pairs whose image and mask can be opened and have the same size, and both headers."""
@@ -352,7 +359,7 @@ def _renumber(masks: ImageStore, meaning: Mapping[int, int], cache_dir) -> Image
     return target
 
 
-def _split(pairs: Sequence[Pair], fractions, seed, groups):
+def split_pairs(pairs: Sequence[Pair], fractions, seed, groups):
     """Returns the split of the folders, or our own, and a sentence where something had to be cut."""
     import numpy as np
 

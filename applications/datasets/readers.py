@@ -92,7 +92,7 @@ def natural_key(name: str) -> list:
 
 def image_header(path) -> ImageHeader:
     """Returns height, width, channels and dtype of what `read_image` returns, from the file's header."""
-    return _guarded(path, _header)
+    return guarded(path, _header)
 
 
 def read_image(path) -> np.ndarray:
@@ -112,7 +112,7 @@ def read_image(path) -> np.ndarray:
     Raises:
         UserError: when the file is missing, damaged, empty, or a TIFF of several pages.
     """
-    return _guarded(path, _image)
+    return guarded(path, _image)
 
 
 def read_mask(path) -> np.ndarray:
@@ -128,10 +128,25 @@ def read_mask(path) -> np.ndarray:
         UserError: as `read_image`, and for colours (unless red, green and blue are equal), negative numbers
             and fractions.
     """
-    return _guarded(path, _mask)
+    return guarded(path, _mask)
 
 
-def _guarded(path, read):
+def read_label_array(path) -> np.ndarray:
+    """Reads a label image as the numbers in the file, unchecked; see `applications.datasets.label_images`.
+
+    Args:
+        path: file name.
+
+    Returns:
+        `(H, W)`, or `(H, W, C)` where the file has several channels, in the file's own type.
+
+    Raises:
+        UserError: when the file is missing, damaged, empty, or a TIFF of several pages.
+    """
+    return guarded(path, _stored_numbers)
+
+
+def guarded(path, read):
     """Calls `read(path)`; whatever goes wrong inside a decoder becomes one sentence with the file's name."""
     path = Path(path)
     if not path.is_file():
@@ -198,22 +213,25 @@ def _pillow_image(path: Path) -> np.ndarray:
 
 
 def _mask(path: Path) -> np.ndarray:
+    return _class_numbers(_stored_numbers(path), path)
+
+
+def _stored_numbers(path: Path) -> np.ndarray:
+    """Returns the numbers in the file: palette images give their indices."""
     import numpy as np
     from PIL import Image, ImageOps
 
     if path.suffix.lower() in _TIFF:
-        array = _tiff_array(path).array
-    elif _is_deep_png(path):
-        array = _read_deep_png(path)
-    else:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)
-            if image.mode in ("LA", "La", "PA"):
-                image = image.getchannel(0)
-            elif image.mode not in _GREY | _UINT16 | _FLOAT | {"P"}:
-                image = image.convert("RGB")
-            array = np.asarray(image)
-    return _class_numbers(array, path)
+        return _tiff_array(path).array
+    if _is_deep_png(path):
+        return _read_deep_png(path)
+    with Image.open(path) as image:
+        image = ImageOps.exif_transpose(image)
+        if image.mode in ("LA", "La", "PA"):
+            image = image.getchannel(0)
+        elif image.mode not in _GREY | _UINT16 | _FLOAT | {"P"}:
+            image = image.convert("RGB")
+        return np.asarray(image)
 
 
 def _class_numbers(array: np.ndarray, path: Path) -> np.ndarray:

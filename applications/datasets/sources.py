@@ -58,6 +58,25 @@ def nuclei(*, data_dir, options: Mapping | None, fractions, seed, channels, prog
     )
 
 
+def walls(*, data_dir, options: Mapping | None, fractions, seed, channels, progress: Progress | None) -> Datasets:
+    """Simulated domain walls, see `load_segmentation` and `simulators.walls.WallParameters`."""
+    from applications.datasets.embedded.prepare import prepare
+    from applications.datasets.embedded.walls import DESCRIPTION, Walls
+
+    examples = list(read_examples(prepare(Walls, data_dir, Walls.config(options), progress), "train"))
+    images = ImageStore.from_arrays([to_channels(example["image"], channels or 1) for example in examples])
+    return Datasets(
+        name="walls",
+        description=DESCRIPTION,
+        images=images,
+        split=split_indices(len(images), fractions=fractions, seed=seed),
+        class_names=("domain", "wall"),
+        ids=tuple(str(index) for index in range(len(images))),
+        masks=ImageStore.from_arrays([example["segmentation_mask"] for example in examples]),
+        value_range=value_range(images.dtype),
+    )
+
+
 def square(size: int | tuple[int, int]) -> tuple[int, int]:
     """Returns `(height, width)` of one number or of a pair."""
     try:

@@ -12,7 +12,7 @@ from applications.core.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-DTYPES = ("uint8", "uint16", "float32")
+DTYPES = ("uint8", "uint16", "int32", "float32")
 
 
 class ImageStore:
@@ -22,7 +22,7 @@ class ImageStore:
     The array lies in memory or in a memory-mapped file; both look the same to the reader.
 
     Args:
-        flat: 1-D array, uint8, uint16 or float32 (plain numpy array or `np.memmap`).
+        flat: 1-D array, uint8, uint16, int32 or float32 (plain numpy array or `np.memmap`).
         offsets: `(N,)` int64, index in `flat` of the first value of each image.
         shapes: `(N, 3)` int32, height, width and channels of each image.
 
@@ -59,7 +59,7 @@ class ImageStore:
 
         Args:
             shapes: `(height, width, channels)` of each image.
-            dtype: uint8, uint16 or float32.
+            dtype: uint8, uint16, int32 or float32.
             memory_limit: bytes above which the values go to a memory-mapped file; default half of the free
                 memory.
             cache_dir: folder of that file, default `~/.cache/kerazoo`. The file disappears with the process.

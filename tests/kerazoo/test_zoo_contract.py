@@ -39,6 +39,8 @@ SPINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "image_generator": (("input_shape", "num_classes"), ("weights", "dtype", "name")),
     "generator_discriminator": (("input_shape", "latent_dim"), ("weights", "dtype", "name")),
     "image_translator": (("input_shape", "num_channels"), ("weights", "dtype", "name")),
+    "instance_segmentation": (("input_shape", "num_classes"), _END),
+    "detector": (("input_shape", "num_classes"), _END),
 }
 
 
@@ -252,6 +254,11 @@ BAD: list[tuple[str, Any]] = [
     ("global_skip", "yes"),
     ("perceptual_network", "vgg20"),
     ("perceptual_network", 5),
+    ("num_rays", 2),
+    ("grid", 3),
+    ("use_style", 1),
+    ("stride", 3),
+    ("head_filters", 0),
 ]
 
 

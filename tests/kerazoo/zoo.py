@@ -25,7 +25,7 @@ import kerazoo
 from kerazoo.card import ModelCard, Tensor
 
 ROOT = Path(__file__).parents[2]
-IMAGE_KINDS = ("image_classifier", "dense_prediction", "image_to_image")
+IMAGE_KINDS = ("image_classifier", "dense_prediction", "image_to_image", "detector", "instance_segmentation")
 
 
 def models(promise: Callable[[ModelCard], Any] = lambda card: True) -> list[str]:

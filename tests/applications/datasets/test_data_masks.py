@@ -313,7 +313,7 @@ def test_masks_in_a_file_equal_masks_in_memory(root, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("digits", "'digits' is not for semantic segmentation; embedded for this task: nuclei"),
+        ("digits", "'digits' is not for semantic segmentation; embedded for this task: nuclei, walls"),
         ("nuclie", "Did you mean 'nuclei'"),
         ("a/b", "Data folder 'a/b' does not exist"),
     ],

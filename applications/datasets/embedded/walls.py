@@ -1,0 +1,26 @@
+"""Simulated images of ferroelectric domains with a mask of the walls between them."""
+
+import numpy as np
+
+from applications.datasets.embedded.simulated import Simulated, default_config
+from applications.datasets.simulators.walls import WallParameters, simulate_walls
+
+NUM_IMAGES = 60
+DESCRIPTION = (
+    "Simulated scanning probe images of domains, labyrinths and stripes, whose walls show as dark lines between "
+    "slightly different grounds; standing for ferroelectric and magnetic films."
+)
+
+
+class Walls(Simulated):
+    """16-bit images and masks, 1 on the walls."""
+
+    parameters, num_images, description = WallParameters, NUM_IMAGES, DESCRIPTION
+    image_dtype = np.uint16
+    columns = {"segmentation_mask": ((-1, -1, 1), np.uint8)}
+    BUILDER_CONFIGS = default_config(WallParameters, NUM_IMAGES, DESCRIPTION)
+
+    @staticmethod
+    def simulate(parameters, seed):
+        scene = simulate_walls(parameters, seed)
+        return {"image": scene.image[..., None], "segmentation_mask": scene.mask[..., None]}

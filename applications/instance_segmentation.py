@@ -1,0 +1,378 @@
+"""Instance segmentation: which pixels belong to which object."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from applications.core.application import Application, ScheduleName, Serving
+from applications.core.config import group, option
+from applications.core.errors import UserError
+from applications.core.pipeline import Samples
+from applications.imaging.instance_targets import NUM_DRAWS, InstanceAugmentation
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from applications.core.report import Result
+    from applications.datasets.instances import InstanceData
+    from applications.datasets.store import ImageStore
+    from applications.imaging.objects import Finder, Prediction
+
+SETTINGS_FILE = "objects.json"
+NOT_COUNTED = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceSegmentation(Application):
+    """Finds every object of an image with its outline, those that touch apart from each other.
+
+    Training looks at random crops, prediction at whole images of any size, in tiles where they are large. Each image is
+    normalised by itself, from its 1st to its 99.8th percentile. Data: `nuclei` (simulated fluorescence images,
+    embedded), or a folder with `images/` and `masks/` whose masks hold one number per object.
+
+    Example:
+        >>> from applications.core.training import start
+        >>> from applications.instance_segmentation import InstanceSegmentation
+        >>> run = start(InstanceSegmentation(data="nuclei", model="cellpose", epochs=2))
+    """
+
+    task: ClassVar[str] = "instance-segmentation"
+    summary: ClassVar[str] = "every object with its outline"
+    kinds: ClassVar[tuple[str, ...]] = ("instance_segmentation",)
+    further_models: ClassVar[tuple[str, ...]] = ("unet", "unet_small")
+    reserved_options: ClassVar[tuple[str, ...]] = Application.reserved_options
+
+    data: str = option("nuclei", "`nuclei`, or a folder with images/ and masks/ (one number per object).")
+    model: str = option(
+        "stardist", "stardist for round objects, cellpose for any shape; unet_small or unet finds boundaries."
+    )
+    model_options: dict[str, Any] = option(
+        {}, "Arguments of the builder; by default `grid=2`, of cellpose `filters=(16, 32, 64)`, for a laptop."
+    )
+    epochs: int = option(40, "Passes over the training data.", minimum=1)
+    batch_size: int = option(4, "Crops per step, over all devices together.", minimum=1)
+    learning_rate: float = option(1e-3, "Largest learning rate.", minimum=0)
+    schedule: ScheduleName = option("cosine", "How the learning rate changes.")
+    crop_size: int = option(128, "Height and width of the training crops in pixels.", minimum=32)
+    crops_per_image: int | None = option(
+        None, "Crops taken from each image per epoch; none: as many as cover its area.", minimum=1
+    )
+    augment: InstanceAugmentation = group(InstanceAugmentation, "Random changes of the training crops.")
+
+    def check(self) -> None:
+        super().check()
+        if self.class_weights != "none" or self.loss != "auto":
+            word = "loss" if self.loss != "auto" else "class_weights"
+            raise UserError(f"{word}: {self.model} learns with the loss of its paper; leave it out.")
+        rays = self.num_rays
+        if self.method == "stardist" and self.augment.quarter_turns and isinstance(rays, int) and rays % 4:
+            raise UserError(
+                f"model_options.num_rays: {rays} directions cannot be turned by 90 degrees; give a multiple of 4, or "
+                "--augment.quarter-turns false."
+            )
+        if self.crop_size % 32:
+            raise UserError(f"crop_size: expected a multiple of 32, received {self.crop_size}.")
+
+    @property
+    def method(self) -> str:
+        """How objects are described: `"stardist"`, `"cellpose"` or `"boundaries"`."""
+        return self.model if self.model in ("stardist", "cellpose") else "boundaries"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The builder's arguments, those of a laptop where nothing was said."""
+        laptop: dict[str, dict[str, Any]] = {"stardist": {"grid": 2}, "cellpose": {"filters": (16, 32, 64)}}
+        return {**laptop.get(self.method, {}), **self.model_options}
+
+    @property
+    def grid(self) -> int:
+        """Every how many pixels the network describes objects."""
+        return self.options.get("grid", 1) if self.method == "stardist" else 1
+
+    @property
+    def num_rays(self) -> int:
+        """Directions of StarDist."""
+        return self.options.get("num_rays", 32)
+
+    @property
+    def multiple(self) -> int:
+        """What the sizes of images must be multiples of."""
+        if self.method == "cellpose":
+            return 2 ** (len(self.options["filters"]) - 1)
+        return self.grid * 2 ** self.options.get("depth", 3 if self.model != "unet" else 4)
+
+    def datasets(self, progress: Callable | None = None) -> InstanceData:
+        from applications.datasets.instances import load_instances
+
+        return load_instances(self.data, **self.loading(progress))
+
+    def prepared(self, datasets: InstanceData) -> InstanceData:  # type: ignore[override]
+        """With the factor that makes objects as large as the network takes them."""
+        from applications.imaging.objects import best_scale, default_settings
+
+        assert datasets.instances is not None
+        labels = [datasets.instances[index] for index in datasets.split["train"]]
+        scale = best_scale(labels) if self.method == "cellpose" else 1.0
+        return dataclasses.replace(datasets, settings={**default_settings(self.method), "scale": scale})
+
+    def chosen(self, model: keras.Model, datasets: InstanceData) -> InstanceData:  # type: ignore[override]
+        """With the thresholds that are best on the validation split, for StarDist."""
+        from kerazoo.detection.star_convex import optimize_thresholds
+
+        if self.method != "stardist":
+            return datasets
+        finder = self._finder(model, datasets.settings)
+        chosen = [index for index in datasets.split["val"] if max(datasets.images.shapes[index]) <= finder.largest][:16]
+        if not chosen:
+            return datasets
+        assert datasets.instances is not None
+        predictions = [finder.maps(_normalised(datasets.images[index])) for index in chosen]
+        truths = [datasets.instances[index][..., 0] for index in chosen]
+        best, _ = optimize_thresholds(predictions, truths, self.num_rays, grid=self.grid)
+        return dataclasses.replace(
+            datasets, settings={**datasets.settings, "probability": best.probability, "nms": best.nms}
+        )
+
+    def files(self, datasets: InstanceData) -> dict[str, str]:  # type: ignore[override]
+        return {SETTINGS_FILE: json.dumps(dict(datasets.settings), indent=2) + "\n"}
+
+    def recalled(self, datasets: InstanceData, known: dict[str, Any]) -> InstanceData:  # type: ignore[override]
+        return dataclasses.replace(datasets, settings=_settings(known))
+
+    def samples(self, datasets: InstanceData, split: str, *, training: bool) -> Samples:  # type: ignore[override]
+        import tensorflow as tf
+
+        from applications.core.pipeline import image_reader
+        from applications.imaging.instance_targets import changed_pixels, moved
+        from applications.semantic_segmentation import at_least, crop_places
+
+        images, targets = self._stores(datasets, split)
+        size, grid = self.crop_size, self.grid
+        # With what lies before its first pixel that is described a crop has the described ones in its middle, where
+        # turns and mirrors leave them; it is cut off afterwards.
+        before, window = grid - 1, size + grid - 1
+        crops = self.crops_per_image if training else None
+        places = tf.constant(crop_places(images, range(len(images)), window, crops))
+        read, read_target = image_reader(images), image_reader(targets)
+
+        def load(index: tf.Tensor, draws: tf.Tensor) -> tuple:
+            index, top, left = tf.unstack(places[index])
+            image = at_least(read(index), window)
+            target = at_least(read_target(index), size // grid)
+            corner = tf.cast(tf.stack([top, left]), tf.int32)
+            if training:
+                free = tf.cast(tf.shape(image)[:2] - window + 1, tf.float32)
+                corner = tf.cast(draws[NUM_DRAWS:] * free, tf.int32)
+            corner = tf.minimum(corner // grid, tf.shape(target)[:2] - size // grid)  # targets lie on the grid
+            image = tf.image.crop_to_bounding_box(image, corner[0] * grid, corner[1] * grid, window, window)
+            target = tf.image.crop_to_bounding_box(target, corner[0], corner[1], size // grid, size // grid)
+            return (image, target) if training else (image[before:, before:], target)
+
+        def augment(images: tf.Tensor, targets: tf.Tensor, draws: tf.Tensor) -> tuple:
+            images, targets = moved(images, targets, draws, self.augment, self.method)
+            return changed_pixels(images[:, before:, before:], draws, self.augment), targets
+
+        if training:
+            return Samples(len(places), load, augment, NUM_DRAWS + 2)
+        return Samples(len(places), load)
+
+    def _stores(self, datasets: InstanceData, split: str) -> tuple[ImageStore, ImageStore]:
+        """Returns the normalised images of a split and what the network is to say about them, computed once."""
+        import numpy as np
+
+        from applications.datasets.instances import rescaled
+        from applications.datasets.store import ImageStore
+        from kerazoo.detection import boundaries, flows, star_convex
+
+        assert datasets.instances is not None
+        scale, images, targets = datasets.settings["scale"], [], []
+        for index in datasets.split[split]:
+            image = _normalised(rescaled(datasets.images[index], scale))
+            labels = rescaled(datasets.instances[index], scale, nearest_pixel=True)[..., 0]
+            # Continued to a whole crop here, since what reflection makes of flows and distances points the wrong way.
+            image, labels = _at_least(image, self.crop_size), _at_least(labels, self.crop_size)
+            before = (self.grid - 1, 0)
+            images.append(np.pad(image, (before, before, (0, 0)), mode="symmetric"))
+            if self.method == "stardist":
+                targets.append(star_convex.star_targets(labels, self.num_rays, grid=self.grid))
+            elif self.method == "cellpose":
+                targets.append(flows.flow_targets(labels))
+            else:
+                classes = np.where(labels < 0, NOT_COUNTED, boundaries.boundary_classes(labels))
+                targets.append(classes[..., None].astype(np.float32))
+        return ImageStore.from_arrays(images), ImageStore.from_arrays(targets)
+
+    def build(self, datasets: InstanceData, dtype: str | None = None) -> keras.Model:  # type: ignore[override]
+        app = dataclasses.replace(self, model_options=self.options)
+        return app.create((None, None, datasets.channels), 3 if self.method == "boundaries" else None, dtype=dtype)
+
+    def compile(self, model: keras.Model, optimizer: Any, **execution: Any) -> None:
+        import kerazoo
+
+        losses: dict[str, Callable[[], keras.Loss]] = {
+            "stardist": lambda: kerazoo.losses.StarDist(self.num_rays),
+            "cellpose": kerazoo.losses.Cellpose,
+            "boundaries": lambda: kerazoo.losses.PixelCrossentropy(ignore_class=NOT_COUNTED),
+        }
+        model.compile(optimizer, losses[self.method](), **execution)
+
+    def _finder(self, model: keras.Model, settings: Mapping[str, float]) -> Finder:
+        from applications.imaging.objects import Finder
+
+        return Finder(model, self.method, settings, multiple=self.multiple, num_rays=self.num_rays, grid=self.grid)
+
+    def _found(self, model: keras.Model, datasets: InstanceData) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Returns the true and the found label images of the test split."""
+        find, test = self._finder(model, datasets.settings), datasets.split["test"]
+        assert datasets.instances is not None
+        return [datasets.instances[index][..., 0] for index in test], [find(datasets.images[i]).labels for i in test]
+
+    def report(self, model: keras.Model, datasets: InstanceData) -> Result:  # type: ignore[override]
+        from applications.core.report import Figure, Result, Table
+        from applications.imaging import instance_report as parts
+
+        test = datasets.split["test"]
+        truths, founds = self._found(model, datasets)
+        names = [datasets.ids[index] for index in test]
+        images = [datasets.images[index] for index in test]
+        per_image, order = parts.image_table(names, truths, founds)
+
+        def panels(chosen: list[int]) -> Any:
+            return parts.matched_panels(*([column[i] for i in chosen] for column in (names, images, truths, founds)))
+
+        figures = [Figure("matched", "Test images with matched outlines", panels(list(range(len(test)))[:4]))]
+        if len(test) > 4:
+            figures.append(Figure("worst", "The images with the lowest average precision", panels(order[:4])))
+        settings = Table(
+            "Settings, chosen on training and validation images", ("setting", "value"), list(datasets.settings.items())
+        )
+        return Result(
+            metrics=parts.instance_metrics(truths, founds),
+            headline="ap_50",
+            tables=[parts.precision_table(truths, founds), per_image, settings],
+            figures=figures,
+        )
+
+    def baseline(self, datasets: InstanceData) -> tuple[str, dict[str, float]]:  # type: ignore[override]
+        """A threshold, and a watershed of the distances to the background."""
+        from applications.imaging.instance_report import instance_metrics
+        from applications.imaging.watershed import threshold_and_watershed
+
+        assert datasets.instances is not None
+        test, bright = datasets.split["test"], objects_are_bright(datasets)
+        truths = [datasets.instances[index][..., 0] for index in test]
+        founds = [threshold_and_watershed(datasets.images[index], bright) for index in test]
+        return "threshold and watershed", instance_metrics(truths, founds)
+
+    def scores(self, model: keras.Model, datasets: InstanceData) -> tuple[str, dict[str, float]]:  # type: ignore[override]
+        from applications.imaging.instance_report import instance_metrics
+
+        return "ap_50", instance_metrics(*self._found(model, datasets))
+
+    def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> list[Prediction]:
+        """Of a stack every plane by itself."""
+        import sys
+
+        from applications.core.inference import adapted
+        from applications.imaging.objects import Prediction, read_planes
+
+        find, predictions = self._finder(model, _settings(about)), []
+        for path in inputs:
+            try:
+                planes, times, spacing = read_planes(path)
+            except UserError as error:
+                if self.on_bad_file == "error":
+                    raise
+                print(f"skipped: {error}", file=sys.stderr)
+                continue
+            images = [adapted(plane, about["channels"], about["value_range"], str(path)) for plane in planes]
+            predictions.append(Prediction(path, images, [find(image) for image in images], times, spacing))
+        return predictions
+
+    def write(self, predictions: list[Prediction], folder: Path) -> list[Path]:
+        """Writes for each file `NAME_labels.tif`, `NAME_objects.csv` and `NAME_overlay.png`."""
+        from applications.core.inference import unique_stems
+        from applications.imaging.objects import write_objects
+
+        stems = unique_stems(prediction.file for prediction in predictions)
+        return [
+            file
+            for stem, prediction in zip(stems, predictions, strict=True)
+            for file in write_objects(stem, prediction, folder)
+        ]
+
+    def serving(self, datasets: InstanceData) -> Serving:  # type: ignore[override]
+        images, _ = self._stores(dataclasses.replace(datasets, split={"train": datasets.split["train"][:32]}), "train")
+        import numpy as np
+
+        size, settings = self.crop_size, ", ".join(f"{name} {value:g}" for name, value in datasets.settings.items())
+        maps = {
+            "stardist": "object probability and distances to the outline along rays, in pixels",
+            "cellpose": "5 times the flow down and right, and the logit of lying in an object",
+            "boundaries": "probabilities of background, inside and boundary",
+        }[self.method]
+        return Serving(
+            samples=np.stack([image[:size, :size] for image in images]).astype(np.float32),
+            labels=(),
+            signature={
+                "input": f"images, float32, (batch, height, width, {datasets.channels}), each with its 1st percentile "
+                "at 0 and its 99.8th at 1",
+                "output": f"{maps}, float32; kerazoo.detection makes objects of it, with {settings}",
+            },
+            files=self.files(datasets),
+        )
+
+    def search_space(self) -> dict[str, Any]:
+        from applications.core.search_space import Choice
+
+        own = {
+            "stardist": {"model_options.grid": Choice(1, 2, 4), "model_options.num_rays": Choice(16, 32, 64)},
+            "cellpose": {"model_options.use_style": Choice(True, False)},
+            "boundaries": {"model_options.filters": Choice(8, 16, 32)},
+        }[self.method]
+        return {
+            **super().search_space(),
+            "batch_size": Choice(2, 4, 8),
+            "augment.noise": Choice(0.0, 0.02, 0.05),
+            **own,
+        }
+
+
+def _settings(known: dict[str, Any]) -> dict[str, float]:
+    """Returns what a run has chosen."""
+    return json.loads((Path(known["folder"]) / SETTINGS_FILE).read_text(encoding="utf-8"))
+
+
+def _normalised(image: np.ndarray) -> np.ndarray:
+    from applications.imaging.objects import normalised
+
+    return normalised(image)
+
+
+def _at_least(image: np.ndarray, size: int) -> np.ndarray:
+    """Continues an image or a label image by reflection."""
+    import numpy as np
+
+    missing = [(0, max(0, size - length)) for length in image.shape[:2]]
+    return np.pad(image, [*missing, *[(0, 0)] * (image.ndim - 2)], mode="symmetric")
+
+
+def objects_are_bright(datasets: InstanceData) -> bool:
+    """Returns whether objects are brighter than the background in the training images; True where there are none."""
+    import numpy as np
+
+    assert datasets.instances is not None
+    balance = 0.0
+    for index in datasets.split["train"]:
+        image = np.asarray(datasets.images[index], np.float32).mean(axis=2)
+        inside = datasets.instances[index][..., 0] > 0
+        if inside.any() and not inside.all():
+            balance += float(image[inside].mean() - image[~inside].mean()) / max(float(image.std()), 1e-9)
+    return balance >= 0

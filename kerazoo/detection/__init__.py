@@ -1,0 +1,1 @@
+"""Networks that find objects, and what turns their maps into objects."""

@@ -1,0 +1,108 @@
+"""Cards of the networks that find objects."""
+
+from __future__ import annotations
+
+from kerazoo.card import ModelCard, Sample, Tensor
+
+CARDS = (
+    ModelCard(
+        name="centernet",
+        family="centernet",
+        kind="detector",
+        task="object-detection",
+        module="kerazoo.detection.centernet",
+        title="Objects as Points",
+        authors="X. Zhou, D. Wang, P. Kraehenbuehl",
+        year=2019,
+        paper_url="https://arxiv.org/abs/1904.07850",
+        summary="An object is a peak of a heat map, with the size of its box beside it: no anchors, no suppression.",
+        input_shape=(128, 128, 1),
+        num_outputs=6,
+        input_range="about zero mean and unit spread",
+        params=840_794,
+        trainable_params=839_066,
+        flops=345_767_936,
+        params_source="by hand: 3 x 3 convolutions without bias and their normalisation, three heads with biases",
+        min_size=1,
+        size_multiple=32,
+        dynamic_size=True,
+        feature_levels={f"P{level}": f"stage{level}_out" for level in range(1, 6)},
+        sample=Sample(
+            inputs=Tensor((32, 40, 2), low=-1.0),
+            targets=Tensor((8, 10, 7), "int32", 0, 2),  # centres are where a target is 1
+            loss={"class_name": "kerazoo>CenterNet", "config": {}},
+        ),
+        test_config={"input_shape": (32, 40, 2), "num_classes": 3, "filters": 4, "head_filters": 8},
+        deviations=(
+            "The encoder is of a laptop's size, plain convolutions of 16 to 128 filters joined as in a U-Net; the "
+            "paper has ResNets with deformable convolutions, DLA-34 and Hourglass-104.",
+            "Every image is divided by its own number of objects, as the paper writes; the authors' code divides by "
+            "those of the batch.",
+            "The radius of a bump is the correct root of CornerNet's equations; the released codes divide by 2 "
+            "instead of twice the leading coefficient, which makes it larger.",
+        ),
+    ),
+    ModelCard(
+        name="stardist",
+        family="stardist",
+        kind="instance_segmentation",
+        task="instance-segmentation",
+        module="kerazoo.detection.stardist",
+        title="Cell Detection with Star-convex Polygons",
+        authors="U. Schmidt, M. Weigert, C. Broaddus, G. Myers",
+        year=2018,
+        paper_url="https://arxiv.org/abs/1806.03535",
+        summary="Every pixel inside describes its object by the distances to the outline along rays.",
+        input_shape=(256, 256, 1),
+        num_outputs=33,
+        input_range="about 0 to 1, between the 1st and the 99.8th percentile of the image",
+        params=1_406_689,
+        trainable_params=1_406_689,
+        flops=21_126_709_248,
+        params_source="the package stardist 0.9.2 with its default configuration, run",
+        min_size=1,
+        size_multiple=8,
+        dynamic_size=True,
+        feature_levels={f"P{i}": f"stage{i + 1}_out" for i in range(4)},
+        sample=Sample(
+            inputs=Tensor((16, 24, 1)),
+            targets=Tensor((16, 24, 9)),
+            loss={"class_name": "kerazoo>StarDist", "config": {"num_rays": 8}},
+        ),
+        test_config={"input_shape": (16, 24, 1), "num_rays": 8, "filters": 2, "head_filters": 8},
+        deviations=(
+            "Heads are one output, object probability first, so that every export has all of it.",
+            "The skip comes first in the concatenation; in the authors' code it comes second.",
+        ),
+    ),
+    ModelCard(
+        name="cellpose",
+        family="cellpose",
+        kind="instance_segmentation",
+        task="instance-segmentation",
+        module="kerazoo.detection.cellpose",
+        title="Cellpose: a generalist algorithm for cellular segmentation",
+        authors="C. Stringer, T. Wang, M. Michaelos, M. Pachitariu",
+        year=2021,
+        paper_url="https://doi.org/10.1038/s41592-020-01018-x",
+        summary="Every pixel says which way the centre of its object lies; pixels that flow together are an object.",
+        input_shape=(224, 224, 2),
+        num_outputs=3,
+        input_range="about 0 to 1, between the 1st and the 99th percentile of the image",
+        params=6_610_387,
+        trainable_params=6_600_843,
+        flops=31_005_491_200,
+        params_source="CPnet of the package cellpose 3.1.1.3 with widths 2, 32, 64, 128, 256, run (trainable)",
+        min_size=1,
+        size_multiple=8,
+        dynamic_size=True,
+        feature_levels={f"P{i}": f"stage{i + 1}_out" for i in range(4)},
+        sample=Sample(
+            inputs=Tensor((16, 24, 1)),
+            targets=Tensor((16, 24, 3), low=-1.0),
+            loss={"class_name": "kerazoo>Cellpose", "config": {}},
+        ),
+        test_config={"input_shape": (16, 24, 1), "filters": (4, 4, 6, 6)},
+        deviations=("num_classes adds a head for classes of objects, which the paper does not have.",),
+    ),
+)
