@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from applications.core.run_directory import RunDirectory, environment
 from applications.core.fitting import Fit
+from applications.core.run_directory import RunDirectory, environment
 from applications.core.training import Session, about, finish, split_hash, yaml_of
 
 if TYPE_CHECKING:

@@ -52,8 +52,8 @@ class Training:
         return from_dict(type(self.application), merge(to_dict(self.application), chosen))
 
     def __call__(self, order: Order) -> dict[str, Any]:
-        from applications.core.run_directory import RunDirectory
         from applications.core.fitting import Fit
+        from applications.core.run_directory import RunDirectory
         from applications.core.training import Session, yaml_of
 
         application = self.configured(order.values)
