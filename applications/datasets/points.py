@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from applications.core.errors import UserError
 from applications.datasets.csv_files import CsvFile, number, read_csv
@@ -116,7 +116,7 @@ def _simulated(kind: str, *, data_dir, options, fractions, seed, channels, progr
 
     simulated = Lattices if kind == "lattices" else Nanoparticles
     config = simulated.config(options)
-    parameters = simulated.parameters() if isinstance(config, str) else config.parameters
+    parameters: Any = simulated.parameters() if isinstance(config, str) else config.parameters
     examples = list(read_examples(prepare(simulated, data_dir, config, progress), "train"))
     images = ImageStore.from_arrays([to_channels(example["image"], channels or 1) for example in examples])
     own = LATTICES[parameters.lattice].names if kind == "lattices" else ("column",)
