@@ -50,8 +50,8 @@ class AtomFinding(SemanticSegmentation):
     """Finds atomic columns, or other points: where they are to a fraction of a pixel, and of which class.
 
     A network that labels pixels learns discs around the points; a point is where a disc fits best into its answer.
-    Data: `lattices` (simulated, embedded), or a folder with `images/` and `points/`, a CSV file of y, x and class per
-    image.
+    Data: `lattices` or `nanoparticles` (simulated, embedded), or a folder with `images/` and `points/`, a CSV file of
+    y, x and class per image.
 
     Example:
         >>> from applications.core.training import start
@@ -62,7 +62,9 @@ class AtomFinding(SemanticSegmentation):
     task: ClassVar[str] = "atom-finding"
     summary: ClassVar[str] = "the place and class of atomic columns"
 
-    data: str = option("lattices", "`lattices`, or a folder with images/ and points/ (CSV files of y, x, class).")
+    data: str = option(
+        "lattices", "`lattices`, `nanoparticles`, or a folder with images/ and points/ (CSV files of y, x, class)."
+    )
     model: str = option("unet_small", "Dense-prediction model of the catalogue, e.g. `reshednet`.")
     epochs: int = option(20, "Passes over the training data.", minimum=1)
     disc_radius: float = option(3.0, "Radius of the discs that are learnt, in pixels.", minimum=1)

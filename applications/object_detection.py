@@ -55,8 +55,8 @@ class ObjectDetection(Application):
 
     data: str = option("scenes", "`scenes`, a COCO JSON file, or a folder with images/ and labels/.")
     model: str = option("centernet", "Detector of the catalogue.")
-    epochs: int = option(30, "Passes over the training data.", minimum=1)
-    batch_size: int = option(16, "Windows per step, over all devices together.", minimum=1)
+    epochs: int = option(60, "Passes over the training data.", minimum=1)
+    batch_size: int = option(8, "Windows per step, over all devices together.", minimum=1)
     learning_rate: float = option(2e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
     window_size: int = option(128, "Height and width of the training windows in pixels.", minimum=32)
@@ -151,15 +151,13 @@ class ObjectDetection(Application):
         return box_detector(model, self.stride, self.max_objects, LOWEST_SCORE)(chosen)
 
     def baseline(self, datasets: BoxedImages) -> tuple[str, dict[str, float]]:  # type: ignore[override]
-        """Regions that differ from the ground, all of them of the commonest class."""
-        import numpy as np
-
+        """Regions that differ from the ground, named by a random forest on their shapes."""
         from applications.imaging.detection_report import metrics
+        from applications.imaging.region_baseline import region_detector
 
-        classes = np.concatenate([datasets.box_classes[index] for index in datasets.split["train"]])
-        commonest = int(np.bincount(classes, minlength=1).argmax())
-        founds = [regions(datasets.images[index], commonest) for index in datasets.split["test"]]
-        name = "threshold and connected regions, commonest class"
+        detect = region_detector(datasets)
+        founds = [detect(datasets.images[index]) for index in datasets.split["test"]]
+        name = "threshold, connected regions, and a random forest on their shapes"
         return name, metrics(objects(datasets, "test"), founds, datasets.num_classes)
 
     def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> list[Prediction]:
@@ -282,27 +280,6 @@ def window(image: np.ndarray, top: int, left: int, size: int | tuple[int, int]) 
     whole[...] = np.asarray(image, np.float32).mean(axis=(0, 1))
     whole[: part.shape[0], : part.shape[1]] = part
     return whole
-
-
-def regions(image: np.ndarray, number: int, smallest: int = 20) -> Detections:
-    """Returns connected regions that differ from the median, scored by how much they do."""
-    import numpy as np
-    from scipy import ndimage
-
-    from applications.semantic_segmentation import otsu_threshold
-    from kerazoo.detection.boxes import Detections
-
-    grey = np.asarray(image, np.float64).mean(axis=2)
-    contrast = ndimage.gaussian_filter(abs(ndimage.gaussian_filter(grey, 1.0) - np.median(grey)), 0.5)
-    labels, _ = ndimage.label(contrast > otsu_threshold(contrast))
-    found = [
-        (place, float(contrast[place][labels[place] == index + 1].mean()), (labels[place] == index + 1).sum())
-        for index, place in enumerate(ndimage.find_objects(labels))
-    ]
-    kept = [(place, score) for place, score, area in found if area >= smallest]
-    boxes = [(place[1].start, place[0].start, place[1].stop, place[0].stop) for place, _ in kept]
-    scores = np.array([score for _, score in kept]) / (contrast.max() or 1.0)
-    return Detections(np.array(boxes, np.float64).reshape(-1, 4), np.full(len(kept), number), scores)
 
 
 def coco_content(predictions: list[Prediction]) -> dict[str, Any]:

@@ -30,8 +30,8 @@ CAPTION_NAMES = ("shapes",)
 TRANSLATION_NAMES = ("nuclei", "noisy_nuclei")
 PHOTOGRAPH_NAMES = ("photographs",)
 BOX_NAMES = ("scenes",)
-POINT_NAMES = ("lattices",)
 NOISY_NAMES = ("noisy_camera", "noisy_photographs")
+POINT_NAMES = ("lattices", "nanoparticles")
 EMBEDDED_NAMES = (
     *(CLASSIFICATION_NAMES + SEGMENTATION_NAMES + TABLE_NAMES + IMAGE_REGRESSION_NAMES),
     *(SERIES_NAMES + ACTIVITY_NAMES + GRAPH_NAMES + TEXT_NAMES + PAIR_NAMES + CAPTION_NAMES),

@@ -1,4 +1,4 @@
-"""Images with points: the simulated lattices, and the user's images beside CSV files of y, x and class."""
+"""Images with points: simulated lattices and nanoparticles, and the user's images beside CSV files of y, x, class."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from applications.core.errors import UserError
 from applications.datasets.csv_files import CsvFile, number, read_csv
@@ -82,12 +82,12 @@ def load_points(
     """Loads images with points; sizes may differ from image to image.
 
     Args:
-        data: `lattices` (embedded simulator), or a folder with `images/` and `points/` (alone or inside `train/`,
-            `val/`, `test/`): a CSV file per image, of the same name, with the columns `y`, `x` and, if there is more
-            than one class, `class`. A file without rows says that there is no point.
+        data: `lattices` or `nanoparticles` (embedded simulators), or a folder with `images/` and `points/` (alone or
+            inside `train/`, `val/`, `test/`): a CSV file per image, of the same name, with the columns `y`, `x` and, if
+            there is more than one class, `class`. A file without rows says that there is no point.
         pixel_size: picometres per pixel of the user's images, where they are known.
         channels, fractions, seed, on_bad_file, data_dir, cache_dir, progress: as in `load_classification`.
-        options: of `lattices`: `images`, `seed` and the fields of `LatticeParameters`.
+        options: of the simulators: `images`, `seed` and the fields of `LatticeParameters` or `HrtemParameters`.
 
     Raises:
         UserError: one sentence for the user.
@@ -95,35 +95,38 @@ def load_points(
     check_fractions(fractions)
     common = {"fractions": fractions, "seed": seed, "channels": channels}
     kind = source(data, POINT_NAMES, BOX_NAMES, "atom finding")
-    if kind == "lattices":
+    if kind in POINT_NAMES:
         if pixel_size is not None:
-            raise UserError("pixel_size: that of 'lattices' is set by --data-options.pixel_size, in angstrom.")
-        return _lattices(data_dir=data_dir, options=options, progress=progress, **common)
+            raise UserError(f"pixel_size: that of {kind!r} is set by --data-options.pixel_size, in angstrom.")
+        return _simulated(kind, data_dir=data_dir, options=options, progress=progress, **common)
     if kind == "tfds":
         raise UserError("atom-finding reads no TFDS data set; give a folder with images/ and points/.")
     root = Path(data).expanduser()
     return _own(root, pixel_size, on_bad_file=on_bad_file, cache_dir=cache_dir, progress=progress, **common)
 
 
-def _lattices(*, data_dir, options, fractions, seed, channels, progress) -> PointImages:
+def _simulated(kind: str, *, data_dir, options, fractions, seed, channels, progress) -> PointImages:
     import numpy as np
 
-    from applications.datasets.embedded.lattices import DESCRIPTION, Lattices
+    from applications.datasets.embedded.lattices import Lattices
+    from applications.datasets.embedded.nanoparticles import Nanoparticles
     from applications.datasets.embedded.prepare import prepare
-    from applications.datasets.simulators.lattices import FOREIGN, LATTICES, LatticeParameters
+    from applications.datasets.simulators.lattices import FOREIGN, LATTICES
     from applications.datasets.sources import read_examples
 
-    config = Lattices.config(options)
-    parameters = LatticeParameters() if isinstance(config, str) else config.parameters
-    examples = list(read_examples(prepare(Lattices, data_dir, config, progress), "train"))
+    simulated = Lattices if kind == "lattices" else Nanoparticles
+    config = simulated.config(options)
+    parameters: Any = simulated.parameters() if isinstance(config, str) else config.parameters
+    examples = list(read_examples(prepare(simulated, data_dir, config, progress), "train"))
     images = ImageStore.from_arrays([to_channels(example["image"], channels or 1) for example in examples])
-    own = LATTICES[parameters.lattice].names
+    own = LATTICES[parameters.lattice].names if kind == "lattices" else ("column",)
+    foreign = (FOREIGN,) if kind == "lattices" and parameters.foreign else ()
     return PointImages(
-        name="lattices",
-        description=DESCRIPTION,
+        name=kind,
+        description=simulated.description,
         images=images,
         split=split_indices(len(images), fractions=fractions, seed=seed),
-        class_names=(GROUND, *own, FOREIGN) if parameters.foreign else (GROUND, *own),
+        class_names=(GROUND, *own, *foreign),
         ids=tuple(map(str, range(len(images)))),
         value_range=value_range(images.dtype),
         points=tuple(np.asarray(example["points"], np.float64) for example in examples),

@@ -15,6 +15,9 @@ import numpy as np
 NUM_REGRESSED = 4
 """Channels behind the heat map: width, height, and the two parts of the offset."""
 
+SMALLEST = 0.1
+"""Boxes with a side of less, in pixels, are none."""
+
 IGNORED = -1.0
 """Value of the heat map where nothing is learnt."""
 
@@ -149,6 +152,8 @@ def decode_boxes(
 ) -> Detections:
     """Reads boxes off the maps of one image: peaks of the heat map, which are the highest of their 3 x 3 neighbours.
 
+    Boxes without any area are left out.
+
     Args:
         maps: (height, width, num_classes + 4), as `encode_boxes` draws them.
         stride: Pixels of the image per pixel of the maps.
@@ -176,7 +181,9 @@ def decode_boxes(
     if image_size is not None:
         height, width = image_size
         boxes = np.clip(boxes, 0, [width, height, width, height])
-    return Detections(boxes, classes, scores[order])
+    # A network that has learnt little says sizes below zero.
+    some = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) > SMALLEST
+    return Detections(boxes[some], classes[some], scores[order][some])
 
 
 def peaks(heat: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ CARDS = (
         min_size=1,
         size_multiple=32,
         dynamic_size=True,
+        custom_objects=True,
         feature_levels={f"P{level}": f"stage{level}_out" for level in range(1, 6)},
         sample=Sample(
             inputs=Tensor((32, 40, 2), low=-1.0),

@@ -13,6 +13,7 @@ from keras import layers
 from kerazoo import blocks, checks
 from kerazoo.catalog import register_model
 from kerazoo.detection.boxes import NUM_REGRESSED
+from kerazoo.layers.doubling import BilinearDoubling
 
 _LEVELS = (1, 2, 4, 6, 8)  # filters of strides 2 to 32, in multiples of the first
 _FORMAT = {"padding": "same", "data_format": "channels_last"}
@@ -68,9 +69,9 @@ def centernet(
         x = _conv(x, multiple * filters, f"stage{level}_conv2", out=f"stage{level}_out")
         levels.append(x)
     for level in range(len(_LEVELS) - 1, stride // 2 - 1, -1):
-        x = layers.UpSampling2D(2, data_format="channels_last", name=f"decoder{level}_up")(x)
+        x = BilinearDoubling(name=f"decoder{level}_up")(x)  # LiteRT takes no `UpSampling2D` of an open size
         # An odd map was halved upwards: what is too much lies at the far end.
-        x = blocks.crop_to(x, levels[level - 1], always=True, name=f"decoder{level}_crop")
+        x = blocks.crop_to(x, levels[level - 1], name=f"decoder{level}_crop")
         x = layers.Concatenate(name=f"decoder{level}_concat")([levels[level - 1], x])
         x = _conv(x, _LEVELS[level - 1] * filters, f"decoder{level}_conv", out=f"decoder{level}_out")
 

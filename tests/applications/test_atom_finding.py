@@ -14,6 +14,7 @@ from applications.atom_finding import AtomFinding, filtered_peaks
 from applications.core.errors import UserError
 from applications.datasets.data import load_segmentation
 from applications.datasets.points import load_points, with_discs
+from applications.datasets.simulators.hrtem import HrtemParameters, simulate_hrtem
 from applications.datasets.simulators.lattices import LATTICES, LatticeParameters, simulate_lattice
 from applications.datasets.simulators.walls import WallParameters, simulate_walls
 from kerazoo.metrics.points import match_points, nearest_neighbour_distance, pooled
@@ -89,7 +90,9 @@ def test_data_that_hold_no_point(tmp_path: Path) -> None:
         load_points(str(tmp_path))
     with pytest.raises(UserError, match="that of 'lattices' is set by"):
         load_points("lattices", pixel_size=3.0)
-    with pytest.raises(UserError, match="'scenes' is not for atom finding; embedded for this task: lattices"):
+    with pytest.raises(
+        UserError, match="'scenes' is not for atom finding; embedded for this task: lattices, nanoparticles"
+    ):
         load_points("scenes")
 
 
@@ -119,6 +122,21 @@ def test_the_baseline_is_as_good_as_it_should_be(dose: float, expected: float) -
         inside = lambda points: ((points >= 3) & (points <= 124)).all(axis=1)  # noqa: E731
         matchings.append(match_points(scene.points, found.places, 3.0, counted=inside))
     assert pooled(matchings).f1 == pytest.approx(expected, abs=0.03)
+
+
+def test_phase_contrast_follows_the_defocus() -> None:
+    """In focus a phase object cannot be seen; with opposite defocus columns are dark or bright."""
+    still = {"carbon": (0.0, 0.0), "aberration": (0.0, 0.0), "dose": (1e4, 1e4), "vacancies": (0.0, 0.0)}
+    levels = []
+    for defocus in (-60.0, 0.0, 60.0):
+        scene = simulate_hrtem(HrtemParameters(defocus=(defocus, defocus), **still), 4)
+        y, x = np.rint(scene.points).astype(int).T
+        levels.append(scene.expected[y, x].mean() / 400)
+    assert levels[0] < 0.9 < 1.1 < levels[2]
+    assert levels[1] == pytest.approx(1)
+    assert nearest_neighbour_distance(scene.points) * 0.2 == pytest.approx(2.04, rel=0.05)
+    with pytest.raises(ValueError, match="kilovolts must be one of 80, 200, 300"):
+        HrtemParameters(kilovolts=100)
 
 
 def test_walls_are_where_domains_meet() -> None:

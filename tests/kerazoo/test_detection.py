@@ -118,6 +118,8 @@ def test_boxes_are_cut_to_the_image() -> None:
     maps[0, 0] = 0.8, 4, 4, 0.5, 0.5
     assert decode_boxes(maps, image_size=(16, 16)).boxes.tolist() == [[0, 0, 10, 10]]
     assert decode_boxes(maps).boxes.tolist() == [[-6, -6, 10, 10]]
+    maps[0, 0, 1] = -4
+    assert decode_boxes(maps).boxes.shape == (0, 4)
 
 
 @pytest.mark.parametrize(
