@@ -49,6 +49,7 @@ _MODULES = (
     "losses",
     "metrics",
     "surgery",
+    "tracking",
     "weights",
 )
 
