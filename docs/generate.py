@@ -44,6 +44,7 @@ KINDS = {
     "image_generator": "generator of images by a likelihood or by denoising",
     "generator_discriminator": "generator and discriminator",
     "image_translator": "image to image, with a discriminator",
+    "registration": "registration of two images",
 }
 
 

@@ -21,6 +21,7 @@ KINDS = (
     "image_generator",
     "generator_discriminator",
     "image_translator",
+    "registration",
 )
 
 

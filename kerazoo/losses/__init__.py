@@ -6,13 +6,16 @@ from kerazoo.losses.boundary import boundary_weights
 from kerazoo.losses.crossentropy import ClassBalancedCrossentropy, Focal, PixelCrossentropy
 from kerazoo.losses.overlap import Dice, FocalTversky, Tversky
 from kerazoo.losses.quantile import Pinball
+from kerazoo.losses.registration import FieldSmoothness, LocalNCC
 from kerazoo.losses.sequence import SequenceCrossentropy
 
 __all__ = [
     "ClassBalancedCrossentropy",
     "Dice",
+    "FieldSmoothness",
     "Focal",
     "FocalTversky",
+    "LocalNCC",
     "Pinball",
     "PixelCrossentropy",
     "SequenceCrossentropy",

@@ -143,12 +143,11 @@ def cheapest_links(rows: np.ndarray, columns: np.ndarray, costs: np.ndarray, unl
     size = row.max() + 1 + column.max() + 1
     graph = coo_array((np.ones(len(row)), (row, row.max() + 1 + column)), shape=(size, size))
     component = connected_components(graph, directed=False)[1][row]
+    alone = np.bincount(component)[component] == 1
+    chosen = [np.flatnonzero(alone)]
     order = np.argsort(component, kind="stable")
-    chosen = []
-    for block in np.split(order, np.flatnonzero(np.diff(component[order])) + 1):
-        if len(block) == 1:
-            chosen.append(block)
-            continue
+    order = order[~alone[order]]
+    for block in np.split(order, np.flatnonzero(np.diff(component[order])) + 1) if len(order) else ():
         _, r = np.unique(row[block], return_inverse=True)
         _, c = np.unique(column[block], return_inverse=True)
         # What a link saves; where none is possible nothing is saved, which is the same as no link.

@@ -39,6 +39,7 @@ SPINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "image_generator": (("input_shape", "num_classes"), ("weights", "dtype", "name")),
     "generator_discriminator": (("input_shape", "latent_dim"), ("weights", "dtype", "name")),
     "image_translator": (("input_shape", "num_channels"), ("weights", "dtype", "name")),
+    "registration": (("input_shape", "int_steps"), ("weights", "dtype", "name")),
 }
 
 

@@ -1,0 +1,1 @@
+"""What the reports of imaging tasks are made of: matching, tables, overlays."""
