@@ -187,7 +187,7 @@ def _simulated(options, fractions, seed: int, progress: Progress | None) -> Regi
         description="Simulated sections of nested ellipses and what a random smooth deformation makes of them.",
         images=images,
         size=(parameters.size, parameters.size),
-        ids=tuple(f"{index} {what}" for index in range(count) for what in ("moving", "fixed")),
+        ids=tuple(f"{what}/{index}" for index in range(count) for what in ("moving", "fixed")),
         pairs=np.arange(2 * count).reshape(-1, 2),
         split=split_indices(count, fractions=fractions, seed=seed),
         limits=(0.0, 1.0),
