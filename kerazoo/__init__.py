@@ -32,6 +32,8 @@ _PUBLIC = {
     "export": "kerazoo.exporters",
     "export_parts": "kerazoo.exporters.parts",
     "generate": "kerazoo.generation",
+    "predict_tiled": "kerazoo.tiling",
+    "percentile_normalise": "kerazoo.normalisation",
 }
 _MODULES = (
     "autoencoders",
@@ -48,7 +50,9 @@ _MODULES = (
     "layers",
     "losses",
     "metrics",
+    "normalisation",
     "surgery",
+    "tiling",
     "tracking",
     "weights",
 )

@@ -28,6 +28,28 @@ def psnr(truth: np.ndarray, found: np.ndarray, peak: float = 1.0) -> np.ndarray:
         return 10 * np.log10(peak**2 / squared_errors(truth, found))
 
 
+def range_invariant_psnr(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Returns the PSNR in dB of each picture after the best change of its brightness and contrast.
+
+    For pictures without a fixed range of values, such as those of microscopes: the peak is the range of the true
+    picture, and what is compared is mapped by the straight line that brings it closest.
+
+    Args:
+        truth: Pictures (count, height, width, channels).
+        found: The same for what is compared.
+
+    References:
+        Weigert et al. (2018), https://doi.org/10.1038/s41592-018-0216-7
+    """
+    a, b = (np.asarray(pictures, np.float64).reshape(len(truth), -1) for pictures in (truth, found))
+    peaks = np.ptp(a, axis=1)
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    power = np.square(b).sum(axis=1)
+    slopes = np.divide((a * b).sum(axis=1), power, out=np.zeros_like(power), where=power > 0)
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(peaks**2 / np.square(a - slopes[:, None] * b).mean(axis=1))
+
+
 def ssim(truth: np.ndarray, found: np.ndarray, peak: float = 1.0) -> np.ndarray:
     """Returns the structural similarity of each picture, 1 where both are equal.
 

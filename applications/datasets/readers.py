@@ -92,7 +92,7 @@ def natural_key(name: str) -> list:
 
 def image_header(path) -> ImageHeader:
     """Returns height, width, channels and dtype of what `read_image` returns, from the file's header."""
-    return _guarded(path, _header)
+    return guarded(path, _header)
 
 
 def read_image(path) -> np.ndarray:
@@ -112,7 +112,7 @@ def read_image(path) -> np.ndarray:
     Raises:
         UserError: when the file is missing, damaged, empty, or a TIFF of several pages.
     """
-    return _guarded(path, _image)
+    return guarded(path, _image)
 
 
 def read_mask(path) -> np.ndarray:
@@ -128,10 +128,10 @@ def read_mask(path) -> np.ndarray:
         UserError: as `read_image`, and for colours (unless red, green and blue are equal), negative numbers
             and fractions.
     """
-    return _guarded(path, _mask)
+    return guarded(path, _mask)
 
 
-def _guarded(path, read):
+def guarded(path, read):
     """Calls `read(path)`; whatever goes wrong inside a decoder becomes one sentence with the file's name."""
     path = Path(path)
     if not path.is_file():

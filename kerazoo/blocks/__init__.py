@@ -33,6 +33,7 @@ from kerazoo.blocks.patches import check_patches, patch_embedding
 from kerazoo.blocks.residual import add_relu, basic_residual, projection_shortcut
 from kerazoo.blocks.stack import HE_NORMAL_FAN_IN, conv_stack
 from kerazoo.blocks.transformer import Transformer
+from kerazoo.blocks.unet_path import unet_path
 from kerazoo.blocks.upsampling import bilinear_upsampling, crop_to, join_skip
 
 __all__ = [
@@ -69,4 +70,5 @@ __all__ = [
     "sequence_input",
     "squeeze_excite",
     "token_input",
+    "unet_path",
 ]

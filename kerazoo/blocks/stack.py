@@ -23,17 +23,19 @@ def conv_stack(
     *,
     prefix: str,
     out: str,
+    kernel_size: int = 3,
     normalization: str | None = None,
     padding: str = "same",
     kernel_initializer: Any = HE_NORMAL_FAN_IN,
 ) -> keras.KerasTensor:
-    """Convolutions 3 x 3 (x 3) with bias, each with ReLU and, if asked for, batch normalisation before it.
+    """Convolutions with bias, each with ReLU and, if asked for, batch normalisation before it.
 
     Args:
         x: Feature map (batch, height, width, channels), or a volume.
         widths: Filters of each convolution.
         prefix: First part of the layers' names.
         out: Name of the last activation.
+        kernel_size: Size of the kernels along each axis.
         normalization: `None` or `"batch"`.
         padding: `"same"` or `"valid"`.
         kernel_initializer: Initialiser of the kernels, by name or configuration: one object used twice would give
@@ -46,7 +48,7 @@ def conv_stack(
     for index, width in enumerate(widths, start=1):
         x = conv(
             width,
-            3,
+            kernel_size,
             padding=padding,
             kernel_initializer=kernel_initializer,
             data_format="channels_last",
