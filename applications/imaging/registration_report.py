@@ -137,7 +137,8 @@ def report(application: ImageRegistration, model: keras.Model, datasets: Registr
         "--smoothness, or see whether the images have anything in common."
     ]  # fmt: skip
     worst = np.argsort([_likeness(datasets, pair, r) for pair, r in zip(datasets.split["test"], found, strict=True)])
-    shown = [*(place for place in range(len(found)) if place != worst[0])][: SHOWN - 1] + [int(worst[0])]
+    others = [place for place in range(len(found)) if place != worst[0]]
+    shown = [*others[: SHOWN - 1], int(worst[0])]
     pictures = [
         Figure("pairs", "Test pairs before and after", _panels(datasets, found, shown), _PANELS_NOTE),
         Figure("grids", "Deformed grids and what they do to areas", _grids(datasets, found, shown), _GRIDS_NOTE),

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from applications.datasets.simulators.fluorescence import Range
 
+MOST_HIDDEN = 0.2  # share of an ellipse that a later one may cover: slivers are nothing one could look for
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -36,8 +38,8 @@ class EllipseParameters:
 
     size: int = 64
     ellipses: tuple[int, int] = (5, 12)
-    radius: Range = (0.09, 0.2)
-    displacement: Range = (3.0, 4.0)
+    radius: Range = (0.06, 0.14)
+    displacement: Range = (3.0, 5.0)
     smoothness: Range = (8.0, 12.0)
     shading: float = 0.1
     noise: float = 0.02
@@ -105,14 +107,27 @@ def _ellipses(p: EllipseParameters, rng) -> tuple[np.ndarray, np.ndarray]:
     labels = ((y / 0.42) ** 2 + (x / 0.36) ** 2 < 1).astype(np.uint8)
     scene = labels * 0.35
     for label in range(2, 2 + int(rng.integers(p.ellipses[0], p.ellipses[1] + 1))):
-        angle, ratio, radius = rng.uniform(0, np.pi), rng.uniform(1.0, 1.8), rng.uniform(*p.radius)
-        direction, distance = rng.uniform(0, 2 * np.pi), 0.28 * np.sqrt(rng.uniform())
-        dy, dx = y - distance * np.sin(direction), x - distance * np.cos(direction)
-        u, v = np.cos(angle) * dx + np.sin(angle) * dy, np.cos(angle) * dy - np.sin(angle) * dx
-        inside = (u / (radius * np.sqrt(ratio))) ** 2 + (v * np.sqrt(ratio) / radius) ** 2 < 1
+        for _ in range(30):
+            inside = _ellipse(p, y, x, rng)
+            hidden = np.bincount(labels[inside], minlength=label) / np.maximum(np.bincount(labels.ravel()), 1)
+            if hidden[2:].max(initial=0) < MOST_HIDDEN:
+                break
+        else:
+            break  # no room is left
         labels[inside] = label
-        scene[inside] = rng.choice([rng.uniform(0.05, 0.25), rng.uniform(0.5, 1.0)])
+        scene[inside] = rng.uniform(0.05, 0.2) if rng.random() < 0.5 else rng.uniform(0.5, 1.0)
     return gaussian_filter(scene, 0.7).astype(np.float32), labels
+
+
+def _ellipse(p: EllipseParameters, y: np.ndarray, x: np.ndarray, rng) -> np.ndarray:
+    """Returns the pixels of one inner ellipse; coordinates are shares of the size, from the middle."""
+    import numpy as np
+
+    angle, ratio, radius = rng.uniform(0, np.pi), rng.uniform(1.0, 1.8), rng.uniform(*p.radius)
+    direction, distance = rng.uniform(0, 2 * np.pi), 0.28 * np.sqrt(rng.uniform())
+    dy, dx = y - distance * np.sin(direction), x - distance * np.cos(direction)
+    u, v = np.cos(angle) * dx + np.sin(angle) * dy, np.cos(angle) * dy - np.sin(angle) * dx
+    return (u / (radius * np.sqrt(ratio))) ** 2 + (v * np.sqrt(ratio) / radius) ** 2 < 1
 
 
 def _field(p: EllipseParameters, rng) -> np.ndarray:
