@@ -167,8 +167,11 @@ class ParticleTracking(Application):
         """Links points as the options say."""
         from kerazoo.tracking import link
 
-        options = {"max_gap": self.max_gap, "splitting": self.splitting, "motion": self.motion}
-        return link(points, self.max_distance, **options)
+        return link(points, self.max_distance, **self._linking)
+
+    @property
+    def _linking(self) -> dict[str, Any]:
+        return {"max_gap": self.max_gap, "splitting": self.splitting, "motion": self.motion}
 
     def report(self, model: keras.Model, datasets: FilmData) -> Result:  # type: ignore[override]
         from applications.imaging.tracking_report import report
@@ -205,9 +208,8 @@ class ParticleTracking(Application):
         find, found = self.finder(model), []
         for path in inputs:
             film = read_film(path)
-            if film.labels:
-                options = {"max_gap": self.max_gap, "splitting": self.splitting, "motion": self.motion}
-                tracks = link_labels(film.images, self.max_distance, **options)
+            if film.labels and film.images is not None:
+                tracks = link_labels(film.images, self.max_distance, **self._linking)
             else:
                 points = film.points if film.images is None else find(normalised(film.images))
                 assert points is not None

@@ -35,6 +35,11 @@ MEASUREMENTS = {
         ("--data", "imu", "--model", "lstm"),
         ("--data", "imu", "--model", "tcn"),
     ),
+    "image-registration": (("--data", "ellipses", "--model", "voxelmorph"),),
+    "particle-tracking": (
+        ("--data", "particles", "--model", "unet_small"),
+        ("--data", "cells", "--model", "unet_small", "--spot", "4", "--max-distance", "12", "--splitting"),
+    ),
     "node-classification": (("--data", "karate", "--model", "gcn"), ("--data", "karate", "--model", "gat")),
 }
 LOWER_IS_BETTER = ("rmse", "mase", "bits_per_character", "bits_per_masked_token")

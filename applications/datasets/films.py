@@ -164,11 +164,12 @@ def _simulated(data: str, options, fractions, seed: int, progress: Progress | No
         for index in range(count):
             if data == "particles":
                 scene = simulate_particles(parameters, (seed, index))
-                films.append(normalised(film(parameters, scene, (seed, index, 1))))
+                pictures, truth = film(parameters, scene, (seed, index, 1)), scene.truth
             else:
-                scene = simulate_cells(parameters, seed * 1000 + index)
-                films.append(normalised(scene.images))
-            truths.append(scene.truth)
+                cells = simulate_cells(parameters, seed * 1000 + index)
+                pictures, truth = cells.images, cells.truth
+            films.append(normalised(pictures))
+            truths.append(truth)
             if progress is not None:
                 progress(index + 1, count, "simulating films")
     except ValueError as error:
@@ -318,8 +319,10 @@ def read_points(path: Path, frames: int | None = None) -> tuple[list[np.ndarray]
         )
     where = [np.flatnonzero(whole == frame) for frame in range(count)]
     place = np.stack([values["y"], values["x"]], axis=1)
-    tracks = [values["track"][chosen].astype(np.int64) for chosen in where] if "track" in values else None
-    return [place[chosen] for chosen in where], tracks
+    if "track" not in values:
+        return [place[chosen] for chosen in where], None
+    number = np.unique(values["track"], return_inverse=True)[1] + 1
+    return [place[chosen] for chosen in where], [number[chosen] for chosen in where]
 
 
 def _numbers(path: Path, rows: Sequence[dict], column: str) -> np.ndarray:

@@ -156,7 +156,7 @@ def grown(array: np.ndarray, mode: str = "edge") -> np.ndarray:
     import numpy as np
 
     missing = [(0, -length % MULTIPLE) for length in array.shape[:2]] + [(0, 0)] * (array.ndim - 2)
-    return np.pad(array, missing, mode=mode)  # type: ignore[call-overload]
+    return np.pad(array, missing, mode=mode)
 
 
 def _simulated(options, fractions, seed: int, progress: Progress | None) -> RegistrationData:
@@ -243,7 +243,9 @@ def _of_one_folder(root, folders, atlas, channels, fractions, seed, bad: BadFile
         raise UserError(f"atlas: no single image of {str(folder)!r} is named {atlas!r}.")
     others = np.array([index for index in range(len(files)) if index not in named])
     parts = split_indices(len(others), fractions=fractions, seed=seed)
-    random, pairs, split = np.random.default_rng(seed), [], {}
+    random = np.random.default_rng(seed)
+    pairs: list[tuple[int, int]] = []
+    split: dict[str, np.ndarray] = {}
     for part, chosen in parts.items():
         begin = len(pairs)
         for index in others[chosen]:
@@ -290,14 +292,14 @@ def _finished(root, what: str, files, images: ImageStore, objects, pairs: np.nda
     """Checks sizes and returns the data."""
     import numpy as np
 
-    sizes = {tuple(int(n) for n in shape[:2]) for shape in images.shapes}
+    sizes = {(int(shape[0]), int(shape[1])) for shape in images.shapes}
     if len(sizes) > 1:
         first, second = sorted(sizes)[:2]
         raise UserError(
             f"The images of {str(root)!r} have different sizes, such as {first[0]} x {first[1]} and {second[0]} x "
             f"{second[1]} pixels; a network is trained on pairs of one size: cut or scale them first."
         )
-    if objects is not None and {tuple(int(n) for n in shape[:2]) for shape in objects.shapes} != sizes:
+    if objects is not None and {(int(shape[0]), int(shape[1])) for shape in objects.shapes} != sizes:
         raise UserError(f"Label images of {str(root)!r} must have the size of their images.")
     if len(pairs) < 3:
         raise UserError(

@@ -86,7 +86,7 @@ def test_the_report_of_a_run(run: Path) -> None:
 
 
 def test_points_films_and_label_images_are_followed(run: Path, tmp_path: Path) -> None:
-    p = ParticleParameters(size=96, particles=12, frames=8, photons=(300.0, 300.0))
+    p = ParticleParameters(size=96, particles=6, frames=8, photons=(300.0, 300.0))
     scene = simulate_particles(p, seed=5)
     pictures = film(p, scene, 1)
     cells = simulate_cells(CellParameters(size=96, cells=5, frames=8, cycle=(5.0, 9.0)), 3)

@@ -100,8 +100,11 @@ def test_a_division_gives_two_daughters() -> None:
     assert tracks.lengths().tolist() == [2, 2, 2]
     assert tracks.parents == {2: 1, 3: 1}
     assert link(frames, 4).parents == {}
-    beside = [[(10, 10)], [(10, 10)], [(10, 10), (13.9, 10)]]  # one that appears beside a still point is no daughter
-    assert link(beside, 3.8, splitting=True).parents == {}
+    # What comes back beside a still point is no daughter of it: the middle lies too far from where the point was.
+    back = [[(0, 0), (0, 5.5)], [(0, 5.5)], [(0, 2.5), (0, 5.5)]]
+    tracks = link(back, 4, max_gap=1, splitting=True)
+    assert tracks.parents == {}
+    assert tracks.x[tracks.track == 1].tolist() == [0, 2.5]
 
 
 def test_empty_frames_and_no_points() -> None:

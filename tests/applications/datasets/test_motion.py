@@ -66,8 +66,8 @@ def test_a_film_shows_its_particles() -> None:
 )
 def test_assignment_links_more_than_nearest_neighbours(particles: int, nearest: float, assigned: float) -> None:
     """Brownian particles with rms steps of 2.8 px in a field of 256 px, 5 % missed: figures of an outside trial."""
-    frames = 40 if particles < 800 else 12
-    scenes = [simulate_particles(ParticleParameters(particles=particles, frames=frames), (7, n)) for n in range(3)]
+    frames = {50: 40, 200: 20, 800: 12}[particles]
+    scenes = [simulate_particles(ParticleParameters(particles=particles, frames=frames), seed) for seed in range(3)]
     plain, best = (
         np.mean([link_scores(scene.links, how(scene.points), consecutive=True).recall for scene in scenes])
         for how in (lambda points: link_nearest(points, 8), lambda points: link(points, 8, max_gap=2))
