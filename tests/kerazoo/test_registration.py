@@ -63,9 +63,9 @@ def test_gradients_of_the_warp_are_finite_differences(shape: tuple[int, ...]) ->
         assert gradient[place] == pytest.approx((sides[0] - sides[1]) / 2e-6, abs=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(48, 40), (20, 24, 28)], ids=["2d", "3d"])
+@pytest.mark.parametrize("shape", [(48, 40), (32, 36, 34)], ids=["2d", "3d"])
 def test_the_negative_velocity_gives_the_inverse(shape: tuple[int, ...]) -> None:
-    velocity = smooth_field(shape, 2.0)[None]
+    velocity = smooth_field(shape, 2.0, sigma=6.0)[None]  # what linear interpolation loses grows with the curvature
     # towards the edges, beyond which nothing is known, it comes to rest
     for axis, size in enumerate(shape):
         rest = np.sin(np.pi * np.arange(size) / (size - 1)).reshape(
@@ -131,8 +131,7 @@ def test_smoothness_by_hand(shape: tuple[int, ...]) -> None:
     assert float(FieldSmoothness()(np.zeros(3), field)) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("int_steps", [0, 5])
-@pytest.mark.parametrize("shape", [(16, 24, 2), (8, 16, 12, 1)], ids=["2d", "3d"])
+@pytest.mark.parametrize(("shape", "int_steps"), [((16, 24, 2), 0), ((16, 24, 2), 5), ((8, 16, 12, 1), 2)])
 def test_voxelmorph_learns_to_move(shape: tuple[int, ...], int_steps: int, tmp_path: Path) -> None:
     keras.utils.set_random_seed(3)
     model = kerazoo.voxelmorph(shape, int_steps, **SMALL)
@@ -167,14 +166,21 @@ def test_a_size_that_cannot_work_names_the_next_one() -> None:
         kerazoo.voxelmorph((64, 64, 1), decoder_filters=(8,))
 
 
-@pytest.mark.parametrize("format", ["saved_model", "onnx"])  # LiteRT cannot pool volumes
-def test_volumes_are_exported(format: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("format", "shape"),
+    [
+        ("litert", (16, 24, 1)),
+        ("saved_model", (8, 8, 4, 1)),
+        ("onnx", (8, 8, 4, 1)),  # LiteRT cannot pool volumes
+    ],
+)
+def test_images_and_volumes_are_exported(format: str, shape: tuple[int, ...], tmp_path: Path) -> None:
     keras.utils.set_random_seed(1)
-    model = kerazoo.voxelmorph((8, 8, 4, 1), 2, **SMALL)
+    model = kerazoo.voxelmorph(shape, 2, **SMALL)
     model.get_layer("flow").kernel.assign(RANDOM.normal(0, 0.3, model.get_layer("flow").kernel.shape))
-    samples = {name: RANDOM.uniform(size=(2, 8, 8, 4, 1)).astype("float32") for name in ("moving", "fixed")}
+    samples = {name: RANDOM.uniform(size=(2, *shape)).astype("float32") for name in ("moving", "fixed")}
     assert metrics.moves(model.predict(samples, verbose=0)["field"])
-    suffix = {"saved_model": "", "onnx": ".onnx"}[format]
+    suffix = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}[format]
     report = kerazoo.export(model, tmp_path / f"model{suffix}", format=format, samples=samples)
     assert report.passed, report
 
