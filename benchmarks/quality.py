@@ -44,6 +44,11 @@ MEASUREMENTS = {
         ("--data", "lattices", "--model", "unet_small", "--data-options.dose", "1000"),
         ("--data", "lattices", "--model", "unet_small", "--data-options.dose", "300"),
     ),
+    "image-registration": (("--data", "ellipses", "--model", "voxelmorph"),),
+    "particle-tracking": (
+        ("--data", "particles", "--model", "unet_small"),
+        ("--data", "cells", "--model", "unet_small", "--spot", "4", "--max-distance", "12", "--splitting"),
+    ),
     "node-classification": (("--data", "karate", "--model", "gcn"), ("--data", "karate", "--model", "gat")),
     "autoencoding": (
         ("--data", "digits", "--model", "autoencoder"),

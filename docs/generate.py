@@ -46,6 +46,7 @@ KINDS = {
     "image_translator": "image to image, with a discriminator",
     "instance_segmentation": "instance segmentation: maps that objects are made of",
     "detector": "detector: maps that objects are read off",
+    "registration": "registration of two images",
 }
 
 

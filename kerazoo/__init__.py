@@ -54,6 +54,7 @@ _MODULES = (
     "normalisation",
     "surgery",
     "tiling",
+    "tracking",
     "weights",
 )
 

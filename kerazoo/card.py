@@ -23,6 +23,7 @@ KINDS = (
     "image_translator",
     "instance_segmentation",
     "detector",
+    "registration",
 )
 
 

@@ -31,6 +31,7 @@ from kerazoo.layers.step_embedding import StepEmbedding
 from kerazoo.layers.steps import LastStep, MaxStep, MeanStep, PaddingAsZeros
 from kerazoo.layers.take_token import TakeToken
 from kerazoo.layers.unpooling import MaxPoolWithSwitches2D, MaxUnpool2D
+from kerazoo.layers.warp import ScalingAndSquaring, Warp, warped
 from kerazoo.layers.weight_norm import WeightNormConv1D
 
 __all__ = [
@@ -69,10 +70,12 @@ __all__ = [
     "ReflectionPadding2D",
     "ReverseTokens",
     "ReversibleDense",
+    "ScalingAndSquaring",
     "SinusoidalPositions",
     "SparsityPenalty",
     "StepEmbedding",
     "TakeToken",
+    "Warp",
     "WeightNormConv1D",
     "gelu_tanh",
     "heaviside",
@@ -81,4 +84,5 @@ __all__ = [
     "resize_positions",
     "scaled_tanh",
     "sinusoids",
+    "warped",
 ]

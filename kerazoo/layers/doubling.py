@@ -1,4 +1,4 @@
-"""Images made twice as large, of any size."""
+"""Images and volumes made twice as large, of any size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from keras import ops
 class BilinearDoubling(keras.layers.Layer):
     """Doubles height and width of images (batch, height, width, channels) by bilinear interpolation.
 
-    The same as `UpSampling2D(2, interpolation="bilinear")`, which in a TensorFlow graph needs a known height and width.
+    Of volumes (batch, depth, height, width, channels) all three sizes, by trilinear interpolation. For images it is the
+    same as `UpSampling2D(2, interpolation="bilinear")`, which in a TensorFlow graph needs a known height and width.
 
     Args:
         **options: Those of every `keras.layers.Layer`.
@@ -25,18 +26,20 @@ class BilinearDoubling(keras.layers.Layer):
     """
 
     def call(self, inputs: Any) -> Any:
-        return _doubled(_doubled(inputs, 1), 2)
+        for axis in range(1, len(inputs.shape) - 1):
+            inputs = _doubled(inputs, axis)
+        return inputs
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        batch, height, width, channels = input_shape
-        return batch, height and 2 * height, width and 2 * width, channels
+        batch, *sizes, channels = input_shape
+        return (batch, *(size and 2 * size for size in sizes), channels)
 
 
 def _doubled(x: Any, axis: int) -> Any:
     """Puts two values in the place of each: three quarters of it, and one quarter of the neighbour on that side."""
 
     def part(begin: int | None, end: int | None) -> Any:
-        return x[:, begin:end] if axis == 1 else x[:, :, begin:end]
+        return x[(slice(None),) * axis + (slice(begin, end),)]
 
     before = ops.concatenate([part(None, 1), part(None, -1)], axis=axis)
     behind = ops.concatenate([part(1, None), part(-1, None)], axis=axis)

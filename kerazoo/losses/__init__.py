@@ -10,6 +10,7 @@ from kerazoo.losses.instances import Cellpose, StarDist
 from kerazoo.losses.laplace import Laplace
 from kerazoo.losses.overlap import Dice, FocalTversky, Tversky
 from kerazoo.losses.quantile import Pinball
+from kerazoo.losses.registration import FieldSmoothness, LocalNCC
 from kerazoo.losses.sequence import SequenceCrossentropy
 
 __all__ = [
@@ -18,9 +19,11 @@ __all__ = [
     "CenterNet",
     "ClassBalancedCrossentropy",
     "Dice",
+    "FieldSmoothness",
     "Focal",
     "FocalTversky",
     "Laplace",
+    "LocalNCC",
     "Pinball",
     "PixelCrossentropy",
     "SequenceCrossentropy",

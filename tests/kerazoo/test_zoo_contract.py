@@ -41,6 +41,7 @@ SPINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "image_translator": (("input_shape", "num_channels"), ("weights", "dtype", "name")),
     "instance_segmentation": (("input_shape", "num_classes"), _END),
     "detector": (("input_shape", "num_classes"), _END),
+    "registration": (("input_shape", "int_steps"), ("weights", "dtype", "name")),
 }
 
 
@@ -219,6 +220,12 @@ BAD: list[tuple[str, Any]] = [
     ("critic_steps", 0),
     ("penalty_weight", -1),
     ("max_filters", 0),
+    ("int_steps", -1),
+    ("int_steps", 2.5),
+    ("int_resolution", 3),
+    ("encoder_filters", (0, 8)),
+    ("decoder_filters", (8,)),
+    ("final_filters", 16),
     ("stabilize_images", 0),
     ("fade_images", 2.5),
     ("averaging", 1.0),

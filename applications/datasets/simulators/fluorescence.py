@@ -181,7 +181,7 @@ def draw_nuclei(p: NucleiParameters, centres, radii, rng) -> tuple[np.ndarray, n
     texture = gaussian_filter(rng.standard_normal((p.size, p.size)), p.texture_sigma, mode="wrap")
     texture = 1 + p.texture_sd * texture / texture.std()
     for label, (centre, radius) in enumerate(zip(centres, radii, strict=True), start=1):
-        window, depth, spots = _draw_nucleus(p, centre, radius, rng)
+        window, depth, spots = draw_nucleus(p, centre, radius, rng)
         # Nuclei that press against each other share the border: a pixel goes to the one it lies deeper in.
         mine = (depth < 1) & (depth < nearest[window])
         instances[window][mine] = label
@@ -190,7 +190,7 @@ def draw_nuclei(p: NucleiParameters, centres, radii, rng) -> tuple[np.ndarray, n
     return instances, np.maximum(intensity, 0)
 
 
-def _draw_nucleus(p: NucleiParameters, centre, radius, rng) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
+def draw_nucleus(p: NucleiParameters, centre, radius, rng) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
     """Returns a nucleus' window, the depth in it (0 at the centre, 1 on the outline) and its dark spots."""
     import numpy as np
 

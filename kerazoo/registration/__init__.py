@@ -1,0 +1,1 @@
+"""Networks that lay one image on another."""
