@@ -35,6 +35,13 @@ MEASUREMENTS = {
         ("--data", "imu", "--model", "lstm"),
         ("--data", "imu", "--model", "tcn"),
     ),
+    "denoising": (
+        ("--data", "noisy_camera", "--model", "noise2void"),
+        (
+            *("--data", "noisy_photographs", "--model", "care", "--epochs", "40"),
+            *("--learning-rate", "0.0015", "--model-options.kernel_size", "3"),
+        ),
+    ),
     "node-classification": (("--data", "karate", "--model", "gcn"), ("--data", "karate", "--model", "gat")),
 }
 LOWER_IS_BETTER = ("rmse", "mase", "bits_per_character", "bits_per_masked_token")

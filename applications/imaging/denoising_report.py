@@ -243,7 +243,7 @@ def _findings(datasets: NoisyData, found: dict[int, np.ndarray]) -> list[str]:
     from kerazoo.restoration.diagnostics import autocorrelation, identity_collapse, strongest_neighbour
 
     sentences = []
-    for index, image in list(found.items())[:8]:
+    for index, image in list(found.items())[:3]:
         noisy = datasets.images[index].astype(np.float64)
         collapsed = identity_collapse(noisy, image)
         if collapsed is not None:
