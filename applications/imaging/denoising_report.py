@@ -89,7 +89,7 @@ def simple_methods(sigma: float, limits: tuple[float, float]) -> dict[str, Calla
 
         return gaussian_filter(image, (1.0, 1.0, 0.0))
 
-    methods = {"Gaussian filter": gaussian}
+    methods: dict[str, Callable[[np.ndarray], np.ndarray]] = {"Gaussian filter": gaussian}
     try:
         from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
     except ImportError:
