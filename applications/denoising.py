@@ -396,7 +396,7 @@ class Denoising(Application):
         import numpy as np
 
         size = self.crop_size
-        samples = []
+        samples: list[np.ndarray] = []
         for index in datasets.split["train"][np.arange(16) % len(datasets.split["train"])]:
             image = datasets.images[index]
             missing = [(0, max(0, size - n)) for n in image.shape[:2]]

@@ -49,6 +49,13 @@ MEASUREMENTS = {
         ("--data", "particles", "--model", "unet_small"),
         ("--data", "cells", "--model", "unet_small", "--spot", "4", "--max-distance", "12", "--splitting"),
     ),
+    "denoising": (
+        ("--data", "noisy_camera", "--model", "noise2void"),
+        (
+            *("--data", "noisy_photographs", "--model", "care", "--epochs", "40"),
+            *("--learning-rate", "0.0015", "--model-options.kernel_size", "3"),
+        ),
+    ),
     "node-classification": (("--data", "karate", "--model", "gcn"), ("--data", "karate", "--model", "gat")),
     "autoencoding": (
         ("--data", "digits", "--model", "autoencoder"),

@@ -89,7 +89,7 @@ def simple_methods(sigma: float, limits: tuple[float, float]) -> dict[str, Calla
 
         return gaussian_filter(image, (1.0, 1.0, 0.0))
 
-    methods = {"Gaussian filter": gaussian}
+    methods: dict[str, Callable[[np.ndarray], np.ndarray]] = {"Gaussian filter": gaussian}
     try:
         from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
     except ImportError:
@@ -243,7 +243,7 @@ def _findings(datasets: NoisyData, found: dict[int, np.ndarray]) -> list[str]:
     from kerazoo.restoration.diagnostics import autocorrelation, identity_collapse, strongest_neighbour
 
     sentences = []
-    for index, image in list(found.items())[:8]:
+    for index, image in list(found.items())[:3]:
         noisy = datasets.images[index].astype(np.float64)
         collapsed = identity_collapse(noisy, image)
         if collapsed is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -47,7 +49,11 @@ def unet_path(
     """
     upsampling = layers.UpSampling2D if len(x.shape) == 4 else layers.UpSampling3D
     nearest = {"interpolation": "nearest"} if len(x.shape) == 4 else {}
-    stack = {"kernel_size": kernel_size, "normalization": normalization, "kernel_initializer": "glorot_uniform"}
+    stack: dict[str, Any] = {
+        "kernel_size": kernel_size,
+        "normalization": normalization,
+        "kernel_initializer": "glorot_uniform",
+    }
     skips = []
     for level in range(1, depth + 1):
         name = f"{prefix}stage{level}"
