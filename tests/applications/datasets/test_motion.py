@@ -62,12 +62,13 @@ def test_a_film_shows_its_particles() -> None:
 
 
 @pytest.mark.parametrize(
-    ("particles", "nearest", "assigned"), [(50, 0.974, 0.989), (200, 0.927, 0.957), (800, 0.778, 0.841)]
+    ("particles", "nearest", "assigned"), [(50, 0.974, 0.98), (200, 0.927, 0.95), (800, 0.778, 0.83)]
 )
 def test_assignment_links_more_than_closest_pairs(particles: int, nearest: float, assigned: float) -> None:
-    """Brownian particles with rms steps of 2.8 px in a field of 256 px, 5 % missed: figures of an outside trial.
+    """Brownian particles with rms steps of 2.8 px in a field of 256 px, 5 % missed.
 
-    Films differ: 40 frames of 800 particles gave 0.832 to 0.847 for five seeds, and 0.841 in the mean.
+    `nearest` are figures of an outside trial. Films differ: 40 frames of 800 particles gave 0.832 to 0.847 for five
+    seeds, so the mark there lies below their mean, 0.841.
     """
     frames = {50: 40, 200: 20, 800: 12}[particles]
     scenes = [simulate_particles(ParticleParameters(particles=particles, frames=frames), seed) for seed in range(3)]
@@ -76,7 +77,7 @@ def test_assignment_links_more_than_closest_pairs(particles: int, nearest: float
         for how in (lambda points: link_nearest(points, 8), lambda points: link(points, 8, max_gap=2))
     )
     assert plain == pytest.approx(nearest, abs=0.03)
-    assert best >= assigned - 0.01
+    assert best >= assigned
     assert best > plain + {50: 0.0, 200: 0.015, 800: 0.05}[particles]
 
 
