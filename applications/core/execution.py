@@ -14,6 +14,7 @@ import json
 import os
 import statistics
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,7 +143,9 @@ def use(model: Any, xla: bool, steps: int) -> None:
     """Makes a model execute its training steps in a way; functions that were traced in it already are kept."""
     if (bool(model.jit_compile), model.steps_per_execution) == (xla, steps):
         return
-    model.jit_compile = xla
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Keras, that the model cannot be compiled, which the caller sees
+        model.jit_compile = xla
     model.steps_per_execution = steps
     model.train_function = model.test_function = None
 
