@@ -377,13 +377,16 @@ def quality_page() -> str:
             [
                 str(row["seed"]),
                 f"{row['test'][name]:.4f}",
-                f"{row['baseline'].get(name, float('nan')):.4f}",
+                f"{row['baseline'][name]:.4f}" if name in row["baseline"] else "",
                 str(row["epochs"]),
                 f"{row['training_seconds']:.0f}",
             ]
             for row in found["seeds"]
         ]
-        means = [f"**{summary[part]['mean']:.4f}** +- {summary[part]['spread']:.4f}" for part in ("model", "baseline")]
+        means = [
+            f"**{summary[part]['mean']:.4f}** +- {summary[part]['spread']:.4f}" if summary[part] else ""
+            for part in ("model", "baseline")
+        ]
         rows.append(["mean", *means, "", f"{summary['median_training_seconds']:.0f} (median)"])
         versions = ", ".join(f"{package} {version}" for package, version in found["packages"].items())
         parts.append(
