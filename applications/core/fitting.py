@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import keras
 
     from applications.core.callbacks import BestWeights, Checkpoint
+    from applications.core.execution import Plan
     from applications.core.meters import DataWait
     from applications.core.run_directory import RunDirectory
     from applications.core.training import Session
@@ -115,21 +116,13 @@ class Fit:
         Returns:
             Metrics of the training: best epoch, its logs, seconds, why it ended.
         """
-        from applications.core import execution
         from applications.core.callbacks import StopTraining
         from applications.core.meters import DataWait, clock_runs
 
         app = self.application
         if self.session.replicas == 1 and clock_runs():
             self.meter = DataWait()
-        validation, validation_steps = self._validation()
-        self._build_variables(validation)
-        plan = execution.planned(self, run)
-        if plan.steps > 1:  # a call would go on into the next pass
-            validation, validation_steps = self._validation(endless=False)
-        if len(plan.milliseconds) > 1:
-            ways = ", ".join(f"{name} {milliseconds:.3g} ms" for name, milliseconds in plan.milliseconds.items())
-            self.session.show(f"execution: {plan.name} (a step takes: {ways})")
+        plan, validation, validation_steps = self._made_ready(run)
         callbacks = self._callbacks(run)
         checkpoint, best, history, clock, progress = (
             callbacks[name] for name in ("checkpoint", "best", "history", "clock", "progress")
@@ -186,6 +179,20 @@ class Fit:
             callbacks["averaged"].put_in()
         about = {"execution": plan.name, "seconds_of_planning": plan.seconds}
         return self._finished(reason, history.rows, best, clock.seconds) | about
+
+    def _made_ready(self, run: RunDirectory) -> tuple[Plan, Any, int | None]:
+        """Creates all variables and chooses how to execute; returns the plan, validation batches and their steps."""
+        from applications.core import execution
+
+        validation, steps = self._validation()
+        self._build_variables(validation)
+        plan = execution.planned(self, run)
+        if plan.steps > 1:  # a call would go on into the next pass
+            validation, steps = self._validation(endless=False)
+        if len(plan.milliseconds) > 1:
+            ways = ", ".join(f"{name} {milliseconds:.3g} ms" for name, milliseconds in plan.milliseconds.items())
+            self.session.show(f"execution: {plan.name} (a step takes: {ways})")
+        return plan, validation, steps
 
     def _diverged(self, culprit: str, checkpoint: Checkpoint, best: BestWeights) -> None:
         """Gives the model its last good weights back where there are any, and says what has become NaN."""
