@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from applications.datasets.points import PointImages
     from kerazoo.metrics.points import PointMatching
 
-BASELINE = {"sigma": 1.5, "min_distance": 4.0, "share": 0.44}
-"""Gaussian filter in pixels, distance of peaks, and their lowest height as a share of the highest one."""
+# Of the baseline: standard deviation in pixels, and the lowest height of a peak as a share of the highest one.
+FILTERS = tuple((sigma, share) for sigma in (1.0, 1.5, 2.0, 2.5, 3.0) for share in (0.1, 0.2, 0.3, 0.4, 0.5))
+FILTERED_IMAGES = 12  # of the training split, on which one of these filters is chosen
 SHOWN = 6
 SPACING_FILE = "spacing.json"
 
@@ -201,16 +202,28 @@ class AtomFinding(SemanticSegmentation):
         return self.tolerance or (3.0 if datasets.spacing is None else min(3.0, datasets.spacing / 2))
 
     def baseline(self, datasets: PointImages) -> tuple[str, dict[str, float]]:  # type: ignore[override]
-        """Peaks behind a Gaussian filter, all of the commonest class."""
+        """Peaks behind a Gaussian filter, the best one for training images, all of the commonest class."""
+        import dataclasses
+
         import numpy as np
 
         from applications.imaging.atom_report import metrics
 
-        train = np.concatenate([datasets.point_classes[index] for index in datasets.split["train"]])
-        commonest = int(np.bincount(train, minlength=2)[1:].argmax()) + 1
-        test = datasets.split["test"]
-        founds = [filtered_peaks(datasets.images[index], commonest) for index in test]
-        name = "Gaussian filter and peaks, commonest class"
+        train, test = datasets.split["train"], datasets.split["test"]
+        classes = np.concatenate([datasets.point_classes[index] for index in train])
+        commonest = int(np.bincount(classes, minlength=2)[1:].argmax()) + 1
+        few = dataclasses.replace(datasets, split={"train": train[:FILTERED_IMAGES]})
+
+        def found(data: PointImages, split: str, sigma: float, share: float) -> list[Points]:
+            return [filtered_peaks(data.images[index], commonest, sigma, share) for index in data.split[split]]
+
+        def score(filter_: tuple[float, float]) -> float:
+            founds = found(few, "train", *filter_)
+            return metrics(few, few.split["train"], founds, self.matchings(few, founds, "train"))["f1"]
+
+        sigma, share = max(FILTERS, key=score)
+        founds = found(datasets, "test", sigma, share)
+        name = f"Gaussian filter of {sigma:g} px and peaks from {share:g} of the highest, commonest class"
         return name, metrics(datasets, test, founds, self.matchings(datasets, founds))
 
     def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> list[Any]:
@@ -279,17 +292,16 @@ def known_spacing(known: dict[str, Any]) -> float | None:
     return json.loads((Path(known["folder"]) / SPACING_FILE).read_text(encoding="utf-8"))["nearest_neighbour"]
 
 
-def filtered_peaks(image: np.ndarray, number: int) -> Points:
+def filtered_peaks(image: np.ndarray, number: int, sigma: float, share: float, min_distance: float = 4.0) -> Points:
     """Returns the peaks of an image behind a Gaussian filter that reach a share of the highest one."""
     import numpy as np
     from scipy import ndimage
 
     from kerazoo.detection.points import find_peaks
 
-    grey = np.asarray(image, np.float64).mean(axis=2)
-    smooth = ndimage.gaussian_filter(grey, BASELINE["sigma"])
+    smooth = ndimage.gaussian_filter(np.asarray(image, np.float64).mean(axis=2), sigma)
     smooth -= smooth.min()
-    found = find_peaks(smooth, BASELINE["min_distance"], BASELINE["share"] * smooth.max())
+    found = find_peaks(smooth, min_distance, share * smooth.max())
     heights = smooth[tuple(np.rint(found).astype(int).T)] / (smooth.max() or 1.0)
     return Points(found, np.full(len(found), number), heights)
 

@@ -113,12 +113,15 @@ def test_columns_lie_where_the_lattice_says(lattice: str) -> None:
 
 
 @pytest.mark.parametrize(("dose", "expected"), [(1000.0, 0.75), (300.0, 0.67)])
-def test_the_baseline_is_as_good_as_it_should_be(dose: float, expected: float) -> None:
-    """F1 of a Gaussian filter and peaks within 3 pixels, on images of so many electrons per square angstrom."""
+def test_images_are_as_difficult_as_known(dose: float, expected: float) -> None:
+    """F1 of one Gaussian filter and peaks within 3 pixels, on images of so many electrons per square angstrom.
+
+    The figures are those of an outside trial. The baseline of the task chooses its filter, and finds more.
+    """
     matchings = []
     for index in range(16):
         scene = simulate_lattice(LatticeParameters(dose=(dose, dose)), (5, index))
-        found = filtered_peaks(scene.image[..., None], 1)
+        found = filtered_peaks(scene.image[..., None], 1, sigma=1.5, share=0.44)
         inside = lambda points: ((points >= 3) & (points <= 124)).all(axis=1)  # noqa: E731
         matchings.append(match_points(scene.points, found.places, 3.0, counted=inside))
     assert pooled(matchings).f1 == pytest.approx(expected, abs=0.03)
