@@ -5,8 +5,8 @@ usage: python -m benchmarks.training [--rounds N] [--models NAME ...] [--without
 The same network with the same weights, batch and data for all; who is measured changes within a round and the rounds
 are repeated, so that a noisy machine disturbs all alike. A round is a `fit` of two epochs, of which the second counts:
 what a `fit` does before its first step would weigh more here than in a training. Ratios are the medians of the rounds'
-ratios. What looking for the fastest execution costs is told beside them. `benchmarks/results/training.json` and `.png` keep the figures, beside
-the rate of a matrix product on this machine and the share of it that training reaches.
+ratios. What looking for the fastest execution costs is told beside them. `benchmarks/results/training.json` and `.png`
+keep the figures, beside the rate of a matrix product on this machine and the share of it that training reaches.
 """
 
 from __future__ import annotations
