@@ -75,7 +75,9 @@ class Predictor:
         import tensorflow as tf
 
         size = self.batch_size if self._fixed else bucket(end - begin, self.batch_size)
-        rows = np.minimum(np.arange(begin, begin + size), end - 1)  # the last sample again and again
+        rows: Any = slice(begin, end)
+        if size > end - begin:
+            rows = np.minimum(np.arange(begin, begin + size), end - 1)  # the last sample again and again
         batch = tf.nest.map_structure(
             lambda x, spec: tf.convert_to_tensor(np.asarray(x[rows], spec.dtype.as_numpy_dtype)), arrays, self._types
         )
