@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from kerazoo import checks
+from kerazoo.losses._configured import ConfiguredLoss
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
-class BlindSpot(keras.losses.Loss):
+class BlindSpot(ConfiguredLoss):
     """Mean error of the hidden pixels of an image; all others do not count.
 
     Args:
@@ -31,6 +32,8 @@ class BlindSpot(keras.losses.Loss):
         Krull, Buchholz, Jug (2019), https://arxiv.org/abs/1811.10980
     """
 
+    arguments: ClassVar[tuple[str, ...]] = ("error",)
+
     def __init__(
         self,
         *,
@@ -39,7 +42,7 @@ class BlindSpot(keras.losses.Loss):
         name: str = "blind_spot",
         dtype: Any = None,
     ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype or "float32")
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.error = checks.one_of("error", error, ("squared", "absolute"))
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -54,7 +57,3 @@ class BlindSpot(keras.losses.Loss):
         error = ops.abs(values - y_pred) if self.error == "absolute" else ops.square(values - y_pred)
         axes = tuple(range(1, len(y_pred.shape)))
         return ops.sum(error * mask, axis=axes) / ops.maximum(ops.sum(mask, axis=axes), 1.0)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns all arguments; the dtype as its name."""
-        return {"name": self.name, "reduction": self.reduction, "dtype": self.dtype, "error": self.error}

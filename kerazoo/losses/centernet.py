@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from kerazoo import checks
 from kerazoo.detection.boxes import NUM_REGRESSED
+from kerazoo.losses._configured import ConfiguredLoss
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
-class CenterNet(keras.losses.Loss):
+class CenterNet(ConfiguredLoss):
     """Focal loss of the heat map and L1 of size and offset, for targets as `kerazoo.detection.boxes` draws them.
 
     With heat map p, its target y and N objects in the image,
@@ -40,6 +41,8 @@ class CenterNet(keras.losses.Loss):
         Zhou, Wang, Kraehenbuehl (2019), https://arxiv.org/abs/1904.07850
     """
 
+    arguments: ClassVar[tuple[str, ...]] = ("alpha", "beta", "size_weight", "offset_weight")
+
     def __init__(
         self,
         *,
@@ -51,7 +54,7 @@ class CenterNet(keras.losses.Loss):
         name: str = "centernet",
         dtype: Any = None,
     ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype or "float32")
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.alpha = checks.non_negative("alpha", alpha)
         self.beta = checks.non_negative("beta", beta)
         self.size_weight = checks.non_negative("size_weight", size_weight)
@@ -71,8 +74,3 @@ class CenterNet(keras.losses.Loss):
         heat = -ops.sum(found + elsewhere, axis=(1, 2, 3))
         size, offset = ops.sum(wrong[..., :2], axis=(1, 2, 3)), ops.sum(wrong[..., 2:], axis=(1, 2, 3))
         return (heat + self.size_weight * size + self.offset_weight * offset) / objects
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns all arguments; the dtype as its name."""
-        own = {key: getattr(self, key) for key in ("alpha", "beta", "size_weight", "offset_weight")}
-        return {"name": self.name, "reduction": self.reduction, "dtype": self.dtype, **own}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from kerazoo import checks
+from kerazoo.losses._configured import ConfiguredLoss
 
 _EPSILON = 1e-7
 
@@ -25,7 +26,7 @@ def _class_crossentropy(true: Any, predicted: Any, valid: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
-class StarDist(keras.losses.Loss):
+class StarDist(ConfiguredLoss):
     """Cross-entropy of the object probability d plus the absolute error of the distances r, weighted by d:
 
         mean(-d log p - (1 - d) log(1 - p))
@@ -50,6 +51,8 @@ class StarDist(keras.losses.Loss):
         Schmidt et al. (2018), https://arxiv.org/abs/1806.03535
     """
 
+    arguments: ClassVar[tuple[str, ...]] = ("num_rays", "distance_weight", "background_weight", "class_weight")
+
     def __init__(
         self,
         num_rays: int = 32,
@@ -61,7 +64,7 @@ class StarDist(keras.losses.Loss):
         name: str = "stardist",
         dtype: Any = None,
     ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype or "float32")
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.num_rays = checks.positive_int("num_rays", num_rays, minimum=3)
         self.distance_weight = checks.non_negative("distance_weight", distance_weight)
         self.background_weight = checks.non_negative("background_weight", background_weight)
@@ -83,14 +86,9 @@ class StarDist(keras.losses.Loss):
             loss += self.class_weight * _class_crossentropy(y_true[..., 1 + self.num_rays], classes, valid)
         return loss
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns all arguments."""
-        own = ("num_rays", "distance_weight", "background_weight", "class_weight")
-        return {**super().get_config(), **{key: getattr(self, key) for key in own}}
-
 
 @keras.saving.register_keras_serializable(package="kerazoo")
-class Cellpose(keras.losses.Loss):
+class Cellpose(ConfiguredLoss):
     """Half the squared error of five times the flow plus the cross-entropy of lying in an object (a logit z):
 
         mean((5 f - f')^2) / 2 + mean(log(1 + exp(z)) - m z)
@@ -112,6 +110,8 @@ class Cellpose(keras.losses.Loss):
         Stringer et al. (2021), https://doi.org/10.1038/s41592-020-01018-x
     """
 
+    arguments: ClassVar[tuple[str, ...]] = ("flow_scale", "class_weight")
+
     def __init__(
         self,
         *,
@@ -121,7 +121,7 @@ class Cellpose(keras.losses.Loss):
         name: str = "cellpose",
         dtype: Any = None,
     ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype or "float32")
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.flow_scale = checks.positive("flow_scale", flow_scale)
         self.class_weight = checks.non_negative("class_weight", class_weight)
 
@@ -135,7 +135,3 @@ class Cellpose(keras.losses.Loss):
         if y_pred.shape[-1] > 3:
             loss += self.class_weight * _class_crossentropy(y_true[..., 3], y_pred[..., 3:], valid)
         return loss
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns all arguments."""
-        return {**super().get_config(), "flow_scale": self.flow_scale, "class_weight": self.class_weight}

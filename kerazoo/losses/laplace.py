@@ -8,9 +8,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerazoo.losses._configured import ConfiguredLoss
+
 
 @keras.saving.register_keras_serializable(package="kerazoo")
-class Laplace(keras.losses.Loss):
+class Laplace(ConfiguredLoss):
     """Negative logarithm of the likelihood under a Laplace distribution for every pixel and channel:
 
         |y - centre| / scale + log(2 scale)
@@ -33,7 +35,7 @@ class Laplace(keras.losses.Loss):
     """
 
     def __init__(self, *, reduction: str = "sum_over_batch_size", name: str = "laplace", dtype: Any = None) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype or "float32")
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns one loss per pixel."""
@@ -45,7 +47,3 @@ class Laplace(keras.losses.Loss):
             )
         centre, scale = y_pred[..., :channels], y_pred[..., channels:]
         return ops.mean(ops.abs(y_true - centre) / scale + ops.log(scale) + math.log(2.0), axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns all arguments; the dtype as its name."""
-        return {"name": self.name, "reduction": self.reduction, "dtype": self.dtype}

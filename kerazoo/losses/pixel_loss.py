@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-import keras
 from keras import ops
 
 from kerazoo import _pixels, checks
+from kerazoo.losses._configured import ConfiguredLoss
 
 
-class PixelLoss(keras.losses.Loss):
+class PixelLoss(ConfiguredLoss):
     """Base of the losses that give one number per image.
 
     Args:
@@ -21,6 +21,8 @@ class PixelLoss(keras.losses.Loss):
         dtype: Precision of the computation; float32 under any policy unless given.
     """
 
+    arguments: ClassVar[tuple[str, ...]] = ("from_logits", "ignore_class")
+
     def __init__(
         self,
         *,
@@ -30,7 +32,7 @@ class PixelLoss(keras.losses.Loss):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype or "float32")
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.from_logits = checks.flag("from_logits", from_logits)
         self.ignore_class = ignore_class
 
@@ -60,8 +62,3 @@ class PixelLoss(keras.losses.Loss):
             count: Number of pixels that are not ignored (batch,).
         """
         raise NotImplementedError
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns all arguments; the dtype as its name."""
-        own = {"from_logits": self.from_logits, "ignore_class": self.ignore_class}
-        return {"name": self.name, "reduction": self.reduction, "dtype": self.dtype, **own}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from kerazoo import checks
+from kerazoo.losses._configured import ConfiguredLoss
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
-class Pinball(keras.losses.Loss):
+class Pinball(ConfiguredLoss):
     """Pinball (quantile) loss, smallest where a prediction is the quantile of its target:
 
         mean(max(q (y - p), (q - 1) (y - p)))
@@ -40,6 +41,8 @@ class Pinball(keras.losses.Loss):
         Koenker, Bassett, "Regression Quantiles", Econometrica 46 (1978), https://doi.org/10.2307/1913643
     """
 
+    arguments: ClassVar[tuple[str, ...]] = ("quantiles",)
+
     def __init__(
         self,
         *,
@@ -48,7 +51,7 @@ class Pinball(keras.losses.Loss):
         name: str = "pinball",
         dtype: Any = None,
     ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype or "float32")
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.quantiles = [checks.fraction("quantiles", value) for value in quantiles]
         rising = all(low < high for low, high in zip(self.quantiles, self.quantiles[1:], strict=False))
         if not self.quantiles or not rising or self.quantiles[0] == 0:
@@ -69,10 +72,6 @@ class Pinball(keras.losses.Loss):
         error = target - ops.reshape(y_pred, (batch, -1, count))
         quantiles = ops.convert_to_tensor(self.quantiles, dtype=y_pred.dtype)
         return ops.mean(ops.maximum(quantiles * error, (quantiles - 1) * error), axis=(1, 2))
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns all arguments; the dtype as its name."""
-        return {"name": self.name, "reduction": self.reduction, "dtype": self.dtype, "quantiles": self.quantiles}
 
 
 def _size(tensor: Any) -> Any:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from kerazoo import checks
+from kerazoo.losses._configured import ConfiguredLoss
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
-class LocalNCC(keras.losses.Loss):
+class LocalNCC(ConfiguredLoss):
     """Minus the mean squared local correlation of two images or volumes:
 
         - mean_p  (sum_w (I - mean I) (J - mean J))^2 / (sum_w (I - mean I)^2  sum_w (J - mean J)^2 + epsilon)
@@ -31,6 +32,8 @@ class LocalNCC(keras.losses.Loss):
         Avants et al. (2008), https://doi.org/10.1016/j.media.2007.06.004; as a loss: Balakrishnan et al. (2019),
         https://arxiv.org/abs/1809.05231
     """
+
+    arguments: ClassVar[tuple[str, ...]] = ("window", "epsilon")
 
     def __init__(self, *, window: int = 9, epsilon: float = 1e-5, name: str = "local_ncc", **options: Any) -> None:
         super().__init__(name=name, **options)
@@ -58,13 +61,9 @@ class LocalNCC(keras.losses.Loss):
             x = ops.average_pool(x, size, strides=1, padding="same", data_format="channels_last")
         return x
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns all arguments."""
-        return {**super().get_config(), "window": self.window, "epsilon": self.epsilon}
-
 
 @keras.saving.register_keras_serializable(package="kerazoo")
-class FieldSmoothness(keras.losses.Loss):
+class FieldSmoothness(ConfiguredLoss):
     """Mean square of how much a field differs from one pixel to the next, the mean over all axes.
 
     What is given as the truth does not count: a field is smooth by itself.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from kerazoo import _tokens, checks
+from kerazoo.losses._configured import ConfiguredLoss
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
-class SequenceCrossentropy(keras.losses.Loss):
+class SequenceCrossentropy(ConfiguredLoss):
     """Mean over the tokens that count of the cross-entropy to smoothed targets:
 
         -((1 - s) log p_true + s / V sum_k log p_k)
@@ -37,6 +38,8 @@ class SequenceCrossentropy(keras.losses.Loss):
         https://arxiv.org/abs/1512.00567
     """
 
+    arguments: ClassVar[tuple[str, ...]] = ("ignore_id", "label_smoothing", "from_logits")
+
     def __init__(
         self,
         *,
@@ -47,7 +50,7 @@ class SequenceCrossentropy(keras.losses.Loss):
         name: str = "sequence_crossentropy",
         dtype: Any = None,
     ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype or "float32")
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.ignore_id = ignore_id
         self.label_smoothing = checks.fraction("label_smoothing", label_smoothing)
         self.from_logits = checks.flag("from_logits", from_logits)
@@ -72,12 +75,3 @@ class SequenceCrossentropy(keras.losses.Loss):
         if not self.label_smoothing:
             return -true
         return -(1 - self.label_smoothing) * true - self.label_smoothing * ops.mean(log_p, axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns all arguments; the dtype as its name."""
-        own = {
-            "ignore_id": self.ignore_id,
-            "label_smoothing": self.label_smoothing,
-            "from_logits": self.from_logits,
-        }
-        return {"name": self.name, "reduction": self.reduction, "dtype": self.dtype, **own}

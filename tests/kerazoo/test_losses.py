@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from pathlib import Path
 
 import keras
@@ -293,3 +295,15 @@ def test_pinball_is_least_at_the_quantiles():
 def test_pinball_refuses_what_cannot_be(quantiles, shape, sentence):
     with pytest.raises(ValueError, match=sentence):
         Pinball(quantiles=quantiles)(np.zeros((2, 1)), np.zeros(shape))
+
+
+PUBLIC = [value for value in vars(kerazoo.losses).values() if isinstance(value, type)]
+
+
+@pytest.mark.parametrize("loss", PUBLIC, ids=lambda loss: loss.__name__)
+def test_a_loss_is_saved_with_all_its_arguments(loss: type[keras.losses.Loss]) -> None:
+    config = loss(name="mine", reduction="sum", dtype="float64").get_config()
+    assert set(inspect.signature(loss).parameters) - {"options"} <= set(config)
+    again = loss.from_config(json.loads(json.dumps(config)))
+    assert again.get_config() == config
+    assert (again.name, again.reduction, again.dtype) == ("mine", "sum", "float64")
