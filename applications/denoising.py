@@ -363,19 +363,13 @@ class Denoising(Application):
         return [*zarrs, *(find_images(others) if others or not zarrs else [])]
 
     def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> list[Prediction]:
-        import sys
-
+        from applications.core.inference import each_usable
         from applications.imaging.denoising_report import denoised_stack
 
-        found = []
-        for path in inputs:
-            try:
-                found.append(Prediction(path, denoised_stack(self, model, path, about)))
-            except UserError as error:
-                if self.on_bad_file == "error":
-                    raise
-                print(f"skipped: {error}", file=sys.stderr)
-        return found
+        def denoised(path: Path) -> Stack:
+            return denoised_stack(self, model, path, about)
+
+        return [Prediction(*pair) for pair in each_usable(inputs, denoised, self.on_bad_file)]
 
     def write(self, predictions: list[Prediction], folder: Path) -> list[Path]:
         """Writes for each file `NAME_denoised.tif` as ImageJ reads it, or `.png` for a picture that is no TIFF."""

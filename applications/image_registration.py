@@ -209,19 +209,22 @@ class ImageRegistration(Application):
         return found
 
     def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> list[Prediction]:
-        from applications.core.inference import read_like_training
+        from applications.core.inference import each_usable, read_like_training
         from applications.datasets.registration_pairs import as_pair, grown
         from applications.imaging.registration_report import caller
 
-        call, found = caller(model), []
-        images = list(read_like_training(inputs, about, "error"))
-        for (moving_path, moving), (fixed_path, fixed) in zip(images[::2], images[1::2], strict=True):
-            as_pair((moving, fixed), (str(moving_path), str(fixed_path)))
+        call, files = caller(model), list(inputs)
+
+        def laid(pair: tuple[Path, Path]) -> Prediction:
+            moving, fixed = (image for _, image in read_like_training(pair, about, "error"))
+            as_pair((moving, fixed), (str(pair[0]), str(pair[1])))
             height, width = moving.shape[:2]
             result = call(grown(moving), grown(fixed))
             moved = result["moved"][:height, :width]
-            found.append(Prediction(moving_path, in_dtype(moved, about["dtype"]), result["field"][:height, :width]))
-        return found
+            return Prediction(pair[0], in_dtype(moved, about["dtype"]), result["field"][:height, :width])
+
+        pairs = zip(files[::2], files[1::2], strict=True)
+        return [found for _, found in each_usable(pairs, laid, self.on_bad_file)]
 
     def write(self, predictions: list[Prediction], folder: Path) -> list[Path]:
         """Writes for each pair `NAME_moved.png` (or `.tif`) and `NAME_field.tif`.

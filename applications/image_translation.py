@@ -352,9 +352,7 @@ def renamed(model: keras.Model, prefix: str) -> keras.Model:
 
 def read_domain(paths: Iterable[Path], about: dict[str, Any], on_bad_file: str) -> Iterable[tuple[Path, np.ndarray]]:
     """Reads files of one kind as the training's were; yields path and float32 (height, width, channels)."""
-    import sys
-
-    from applications.core.inference import read_like_training
+    from applications.core.inference import each_usable, read_like_training
     from applications.datasets.pixels import value_range
     from applications.datasets.readers import read_mask
 
@@ -362,13 +360,7 @@ def read_domain(paths: Iterable[Path], about: dict[str, Any], on_bad_file: str) 
         known = {"channels": about["channels"], "value_range": value_range(about["dtype"])}
         yield from read_like_training(paths, known, on_bad_file)
         return
-    for path in paths:
-        try:
-            foreground = read_mask(path)[..., None] > 0
-        except UserError as error:
-            if on_bad_file == "error":
-                raise
-            print(f"skipped: {error}", file=sys.stderr)
-            continue
+    for path, mask in each_usable(paths, read_mask, on_bad_file):
+        foreground = mask[..., None] > 0
         low, high = about["limits"]
         yield path, (low + (high - low) * foreground.repeat(about["channels"], axis=-1)).astype("float32")

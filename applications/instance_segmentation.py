@@ -278,20 +278,11 @@ class InstanceSegmentation(Application):
 
     def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> list[Prediction]:
         """Of a stack every plane by itself."""
-        import sys
-
-        from applications.core.inference import adapted
+        from applications.core.inference import adapted, each_usable
         from applications.imaging.objects import Prediction, read_planes
 
         find, predictions = self._finder(model, _settings(about)), []
-        for path in inputs:
-            try:
-                planes, times, spacing = read_planes(path)
-            except UserError as error:
-                if self.on_bad_file == "error":
-                    raise
-                print(f"skipped: {error}", file=sys.stderr)
-                continue
+        for path, (planes, times, spacing) in each_usable(inputs, read_planes, self.on_bad_file):
             images = [adapted(plane, about["channels"], about["value_range"], str(path)) for plane in planes]
             predictions.append(Prediction(path, images, [find(image) for image in images], times, spacing))
         return predictions

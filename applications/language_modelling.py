@@ -261,21 +261,17 @@ class LanguageModelling(Application):
 
     def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> list[Prediction]:
         """Says how well the model foresees each file."""
-        import sys
-
+        from applications.core.inference import each_usable
         from applications.datasets.text_files import read_text
         from applications.text.tokenizer import load_tokenizer
 
-        tokenizer, found = load_tokenizer(about["folder"]), []
-        for path in inputs:
-            try:
-                text = read_text(path)
-                found.append(Prediction(path, len(text), self.measured(model, tokenizer, text)))
-            except UserError as error:
-                if self.on_bad_file == "error":
-                    raise
-                print(f"skipped: {error}", file=sys.stderr)
-        return found
+        tokenizer = load_tokenizer(about["folder"])
+
+        def judged(path: Path) -> Prediction:
+            text = read_text(path)
+            return Prediction(path, len(text), self.measured(model, tokenizer, text))
+
+        return [found for _, found in each_usable(inputs, judged, self.on_bad_file)]
 
     def measured(self, model: keras.Model, tokenizer: TextTokenizer, text: str) -> dict[str, float]:
         """Returns the metrics of a text that has nothing in front of it."""

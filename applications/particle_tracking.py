@@ -202,12 +202,12 @@ class ParticleTracking(Application):
         return find_films(list(inputs))
 
     def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> list[Prediction]:
+        from applications.core.inference import each_usable
         from applications.datasets.films import normalised, read_film
         from kerazoo.tracking import link_labels
 
         find, found = self.finder(model), []
-        for path in inputs:
-            film = read_film(path)
+        for path, film in each_usable(inputs, read_film, self.on_bad_file):
             if film.labels and film.images is not None:
                 tracks = link_labels(film.images, self.max_distance, **self._linking)
             else:

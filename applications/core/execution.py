@@ -16,7 +16,6 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -179,12 +178,14 @@ def fastest(work: Work, memory: Memory) -> Plan:
 def _tried(work: Work, began: float) -> Plan:
     xla, steps = bool(work.model.jit_compile), work.own_steps
     quick = _timed(work, xla, steps, least_seconds=0)
-    assert quick is not None
+    known = quick is not None  # whether XLA knows all operations of the model, as far as was tried
+    if quick is None:
+        xla, quick = False, _timed(work, False, steps, least_seconds=0)
+    assert quick is not None  # without XLA an error is raised
     expected = quick.step * work.steps * work.epochs
     if expected < SHORTEST_TRAINING:
         return Plan(xla, steps, _milliseconds({(xla, steps): quick.step}))
-    first = _timed(work, xla, steps)
-    assert first is not None
+    first = _timed(work, xla, steps) or quick
     found = {(xla, steps): first.step}
     deadline = began + SHARE * expected
     several = work.several if first.step < SHORT_STEP else steps
@@ -195,7 +196,7 @@ def _tried(work: Work, began: float) -> Plan:
             if timed.step < GAIN * first.step:
                 steps = several
     costs = quick.trace * (1 if xla else 1 + COMPILE_PER_TRACE)
-    if work.way == "auto" and time.monotonic() + costs < deadline:
+    if work.way == "auto" and known and time.monotonic() + costs < deadline:
         timed = _timed(work, not xla, steps)
         if timed is not None:
             found[not xla, steps] = timed.step
@@ -217,7 +218,7 @@ class Timing:
 
 
 def _timed(work: Work, xla: bool, steps: int, least_seconds: float = LEAST_SECONDS) -> Timing | None:
-    """Times real training steps; None where this way does not work for the model (XLA knows fewer operations)."""
+    """Times real training steps; None where XLA, unless it was asked for, cannot compile the model."""
     import keras
     import tensorflow as tf
 
@@ -235,8 +236,8 @@ def _timed(work: Work, xla: bool, steps: int, least_seconds: float = LEAST_SECON
 
     try:
         first = call()
-    except (tf.errors.OpError, NotImplementedError, ValueError):
-        if not xla:
+    except (tf.errors.OpError, NotImplementedError, ValueError):  # by the compiler, or by an operation's kernel for it
+        if not xla or work.way == "xla":
             raise
         return None
     calls = [call(), call()]
@@ -269,8 +270,9 @@ class Memory:
     """Plans of trainings before this one, in the user's cache folder; a file that cannot be used is as good as none."""
 
     def __init__(self) -> None:
-        places = (os.environ.get("XDG_CACHE_HOME"), os.environ.get("LOCALAPPDATA"), "~/.cache")
-        self.path = Path(next(place for place in places if place)).expanduser() / "kerazoo" / FILE
+        from applications.datasets.store import cache_folder
+
+        self.path = cache_folder() / FILE
 
     def _read(self) -> dict[str, Any]:
         with contextlib.suppress(OSError, ValueError):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from applications.core.errors import UserError
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 class Predictor:
@@ -172,19 +175,33 @@ def read_like_training(
     Yields:
         Path and float32 image of shape (height, width, channels).
     """
-    import sys
-
     from applications.datasets.readers import read_image
 
-    for path in paths:
+    for path, image in each_usable(paths, read_image, on_bad_file):
+        yield path, adapted(image, about["channels"], about["value_range"], str(path))
+
+
+def each_usable(
+    items: Iterable[Item], use: Callable[[Item], Found], on_bad_file: str
+) -> Iterator[tuple[Item, Found]]:
+    """Yields each item (a file, as a rule) with what `use` makes of it.
+
+    Args:
+        items: What is to be predicted.
+        use: Reads an item, or more; raises UserError where it cannot.
+        on_bad_file: "error" raises the first complaint, "skip" says it and goes on without the item.
+    """
+    import sys
+
+    for item in items:
         try:
-            image = read_image(path)
+            result = use(item)
         except UserError as error:
             if on_bad_file == "error":
                 raise
             print(f"skipped: {error}", file=sys.stderr)
             continue
-        yield path, adapted(image, about["channels"], about["value_range"], str(path))
+        yield item, result
 
 
 def adapted(image: np.ndarray, channels: int, value_range: Iterable[float], name: str) -> np.ndarray:

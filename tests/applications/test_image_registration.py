@@ -124,6 +124,11 @@ def test_prediction_refuses_what_is_no_pair(run: Path, tmp_path: Path) -> None:
     assert "have 40 x 40 and 44 x 40 pixels; bring both to one size first" in answer.err
     answer = command("predict", run, tmp_path / "a.png", "-o", tmp_path / "out")
     assert "received 1 images" in answer.err
+    pairs = [tmp_path / f"{name}.png" for name in "abaa"]
+    answer = command("predict", run, *pairs, "-o", tmp_path / "out", "--on-bad-file", "skip")
+    assert answer.status == 0, answer.err
+    assert "skipped: " in answer.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_field.tif", "a_moved.png"]
 
 
 def test_images_of_one_folder_never_lie_in_two_parts(tmp_path: Path) -> None:

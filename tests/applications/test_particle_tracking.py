@@ -98,7 +98,13 @@ def test_points_films_and_label_images_are_followed(run: Path, tmp_path: Path) -
     tifffile.imwrite(tmp_path / "cells_labels.tif", cells.labels)
     names = ("points.csv", "film.tif", "frames", "cells_labels.tif")
     out = tmp_path / "out"
-    answer = command("predict", run, *(tmp_path / name for name in names), "-o", out)
+    bad = table(tmp_path / "bad.csv", scene.points[:1])
+    answer = command("predict", run, bad, "-o", out)
+    assert answer.status == 2
+    assert not out.exists()
+    files = (bad, *(tmp_path / name for name in names))
+    answer = command("predict", run, *files, "-o", out, "--on-bad-file", "skip")
+    assert "skipped: " in answer.err
     assert answer.status == 0, answer.err
     given = link_scores(scene.links, read_csv(out / "points_tracks.csv"), tolerance=0.01)
     assert given.recall > 0.95

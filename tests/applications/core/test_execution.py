@@ -80,6 +80,23 @@ def test_the_fastest_way_there_is_time_for_is_taken(
         assert (again.xla, again.steps, again.seconds) == (plan.xla, plan.steps, 0.0)
 
 
+def test_a_gpu_does_without_xla_where_that_cannot(fit, memory, tmp_path, monkeypatch):
+    """There XLA is what a training begins with."""
+    from applications.core.run_directory import RunDirectory
+
+    tried = []
+
+    def timed(work, xla, steps, least_seconds=1.0):
+        tried.append(xla)
+        return None if xla else Timing(0.1, 0.1)
+
+    monkeypatch.setattr(execution, "_timed", timed)
+    execution.use(fit.model, True, 1)
+    assert not execution.planned(fit, RunDirectory(tmp_path)).xla
+    assert tried == [True, False, False]
+    assert not fit.model.jit_compile
+
+
 def test_looking_puts_every_variable_back(fit, memory, tmp_path, monkeypatch):
     from applications.core.checkpoint import model_variables, snapshot
     from applications.core.run_directory import RunDirectory
