@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from applications.core.errors import UserError
 from applications.datasets.data import Datasets, Progress
 from applications.datasets.pixels import resize, to_channels, value_range
 from applications.datasets.splits import split_indices
 from applications.datasets.store import ImageStore
+
+if TYPE_CHECKING:
+    from applications.datasets.embedded.simulated import Simulated
 
 
 def digits(*, data_dir, options: Mapping | None, fractions, seed, channels, image_size) -> Datasets:
@@ -38,41 +42,46 @@ def digits(*, data_dir, options: Mapping | None, fractions, seed, channels, imag
     )
 
 
-def nuclei(*, data_dir, options: Mapping | None, fractions, seed, channels, progress: Progress | None) -> Datasets:
-    """Simulated nuclei, see `load_segmentation` and `embedded.nuclei.nuclei_config`."""
-    from applications.datasets.embedded.nuclei import DESCRIPTION, Nuclei, nuclei_config
-    from applications.datasets.embedded.prepare import prepare
+def nuclei(**how: Any) -> Datasets:
+    """Simulated nuclei, see `load_segmentation` and `simulators.fluorescence.NucleiParameters`."""
+    from applications.datasets.embedded.nuclei import Nuclei
 
-    examples = list(read_examples(prepare(Nuclei, data_dir, nuclei_config(options), progress), "train"))
-    images = ImageStore.from_arrays([to_channels(example["image"], channels or 1) for example in examples])
-    return Datasets(
-        name="nuclei",
-        description=DESCRIPTION,
-        images=images,
-        split=split_indices(len(images), fractions=fractions, seed=seed),
-        class_names=("background", "nucleus"),
-        ids=tuple(str(index) for index in range(len(images))),
-        masks=ImageStore.from_arrays([example["segmentation_mask"] for example in examples]),
-        instances=ImageStore.from_arrays([example["instances"] for example in examples]),
-        value_range=value_range(images.dtype),
-    )
+    return _with_masks(Nuclei, ("background", "nucleus"), **how)
 
 
-def walls(*, data_dir, options: Mapping | None, fractions, seed, channels, progress: Progress | None) -> Datasets:
+def walls(**how: Any) -> Datasets:
     """Simulated domain walls, see `load_segmentation` and `simulators.walls.WallParameters`."""
-    from applications.datasets.embedded.prepare import prepare
-    from applications.datasets.embedded.walls import DESCRIPTION, Walls
+    from applications.datasets.embedded.walls import Walls
 
-    examples = list(read_examples(prepare(Walls, data_dir, Walls.config(options), progress), "train"))
+    return _with_masks(Walls, ("domain", "wall"), **how)
+
+
+def _with_masks(
+    simulated: type[Simulated],
+    class_names: tuple[str, ...],
+    *,
+    data_dir,
+    options: Mapping | None,
+    fractions,
+    seed,
+    channels,
+    progress: Progress | None,
+) -> Datasets:
+    """Returns simulated images with their masks, and with their instances where the simulator knows them."""
+    from applications.datasets.embedded.prepare import prepare
+
+    examples = list(read_examples(prepare(simulated, data_dir, simulated.config(options), progress), "train"))
     images = ImageStore.from_arrays([to_channels(example["image"], channels or 1) for example in examples])
+    instances = [example["instances"] for example in examples] if "instances" in simulated.columns else None
     return Datasets(
-        name="walls",
-        description=DESCRIPTION,
+        name=simulated.name,
+        description=simulated.description,
         images=images,
         split=split_indices(len(images), fractions=fractions, seed=seed),
-        class_names=("domain", "wall"),
+        class_names=class_names,
         ids=tuple(str(index) for index in range(len(images))),
         masks=ImageStore.from_arrays([example["segmentation_mask"] for example in examples]),
+        instances=None if instances is None else ImageStore.from_arrays(instances),
         value_range=value_range(images.dtype),
     )
 

@@ -38,6 +38,7 @@ class Simulated(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # typ
         image_dtype: dtype of the images (size, size, 1).
         columns: name of everything else in an example -> its shape and dtype; None is a length that differs from
             example to example, -1 the size of the images.
+        supervised_keys: input and target for those who read the data by TFDS alone, if there are such.
     """
 
     VERSION = tfds.core.Version("1.0.0")  # Rises whenever the simulator draws other images.
@@ -47,6 +48,7 @@ class Simulated(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # typ
     description: ClassVar[str]
     image_dtype: ClassVar[type] = np.uint8
     columns: ClassVar[dict[str, tuple[tuple[int | None, ...], type]]]
+    supervised_keys: ClassVar[tuple[str, str] | None] = None
 
     @staticmethod
     def simulate(parameters: Any, seed: Any) -> dict[str, np.ndarray]:
@@ -65,6 +67,7 @@ class Simulated(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # typ
             builder=self,
             description=self.description,
             features=tfds.features.FeaturesDict(features),
+            supervised_keys=self.supervised_keys,
             disable_shuffling=True,
         )
 

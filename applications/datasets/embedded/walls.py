@@ -18,6 +18,7 @@ class Walls(Simulated):
     parameters, num_images, description = WallParameters, NUM_IMAGES, DESCRIPTION
     image_dtype = np.uint16
     columns = {"segmentation_mask": ((-1, -1, 1), np.uint8)}
+    supervised_keys = ("image", "segmentation_mask")
     BUILDER_CONFIGS = default_config(WallParameters, NUM_IMAGES, DESCRIPTION)
 
     @staticmethod

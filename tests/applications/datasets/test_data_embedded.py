@@ -65,9 +65,9 @@ def test_nuclei_are_those_of_the_simulator(data_dir):
 
 
 def test_the_default_is_that_of_the_builder():
-    from applications.datasets.embedded.nuclei import NUM_IMAGES, Nuclei, nuclei_config
+    from applications.datasets.embedded.nuclei import NUM_IMAGES, Nuclei
 
-    assert nuclei_config(None) == nuclei_config({"touching": "0.85", "photons": 20}) == "default"
+    assert Nuclei.config(None) == Nuclei.config({"touching": "0.85", "photons": 20}) == "default"
     assert Nuclei.builder_configs["default"].images == NUM_IMAGES
     assert Nuclei.builder_configs["default"].parameters == NucleiParameters()
 
@@ -200,7 +200,7 @@ def test_killed_and_simultaneous_preparation(tmp_path):
 
 
 def test_the_second_of_two_processes_uses_the_data_of_the_first(tmp_path, monkeypatch):
-    from applications.datasets.embedded.nuclei import Nuclei, nuclei_config
+    from applications.datasets.embedded.nuclei import Nuclei
 
     rename, overtaken = os.rename, []
 
@@ -208,11 +208,11 @@ def test_the_second_of_two_processes_uses_the_data_of_the_first(tmp_path, monkey
         if not overtaken and ".preparing-" not in str(target):
             overtaken.append(target)
             monkeypatch.setattr(prepare_module.os, "rename", rename)
-            prepare_module.prepare(Nuclei, tmp_path, nuclei_config(SMALL))
+            prepare_module.prepare(Nuclei, tmp_path, Nuclei.config(SMALL))
         rename(source, target)
 
     monkeypatch.setattr(prepare_module.os, "rename", overtake)
-    builder = prepare_module.prepare(Nuclei, tmp_path, nuclei_config(SMALL))
+    builder = prepare_module.prepare(Nuclei, tmp_path, Nuclei.config(SMALL))
     assert str(builder.data_dir) == str(overtaken[0])
     assert builder.info.splits["train"].num_examples == 4
     assert [path.name for path in tmp_path.iterdir()] == ["nuclei"]
