@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import statistics
 import time
@@ -74,6 +75,7 @@ class Work:
         way: "plain" or "xla"; "auto": what is faster.
         at_once: Steps in one call of the device; "auto": what is faster.
         checkpoint_every: Steps between checkpoints, or None.
+        longest: Seconds after which the training ends, however many epochs are left, or None.
         about: Whatever else the speed depends on and the model does not say, for the signature.
     """
 
@@ -84,6 +86,7 @@ class Work:
     way: str = "auto"
     at_once: int | str = "auto"
     checkpoint_every: int | None = None
+    longest: float | None = None
     about: tuple[Any, ...] = ()
 
     @property
@@ -126,6 +129,7 @@ def planned(fit: Fit, run: RunDirectory) -> Plan:
         way=app.execution,
         at_once=app.steps_per_execution,
         checkpoint_every=app.checkpoint_every,
+        longest=fit.max_seconds,
         about=(app.optimizer, app.loss, app.precision, app.rematerialise, app.ema is None),
     )
     if app.deterministic or fit.session.replicas > 1 or not work.worth_a_look:
@@ -182,7 +186,7 @@ def _tried(work: Work, began: float) -> Plan:
     if quick is None:
         xla, quick = False, _timed(work, False, steps, least_seconds=0)
     assert quick is not None  # without XLA an error is raised
-    expected = quick.step * work.steps * work.epochs
+    expected = min(quick.step * work.steps * work.epochs, work.longest or math.inf)
     if expected < SHORTEST_TRAINING:
         return Plan(xla, steps, _milliseconds({(xla, steps): quick.step}))
     first = _timed(work, xla, steps) or quick

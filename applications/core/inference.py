@@ -181,9 +181,7 @@ def read_like_training(
         yield path, adapted(image, about["channels"], about["value_range"], str(path))
 
 
-def each_usable(
-    items: Iterable[Item], use: Callable[[Item], Found], on_bad_file: str
-) -> Iterator[tuple[Item, Found]]:
+def each_usable(items: Iterable[Item], use: Callable[[Item], Found], on_bad_file: str) -> Iterator[tuple[Item, Found]]:
     """Yields each item (a file, as a rule) with what `use` makes of it.
 
     Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,15 +34,6 @@ def command(*words: object) -> Answer:
 def kerazoo() -> Callable[..., Answer]:
     """The `kerazoo` command as a function of its words."""
     return command
-
-
-@pytest.fixture(scope="session", autouse=True)
-def prepared_data(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keeps the embedded data sets of all workers of this test run in one folder of its own."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    os.environ["TFDS_DATA_DIR"] = str(shared / "tfds")
-    os.environ["XDG_CACHE_HOME"] = str(base / "cache")  # where plans of executions are remembered
 
 
 SMALL_DIGITS = (

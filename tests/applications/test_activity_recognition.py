@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from applications.activity_recognition import ActivityRecognition, SignalAugmentation, changed
-from tests.applications.core.conftest import command
+from tests.applications.conftest import command
 from tests.applications.datasets.test_data_activities import recordings
 
 QUICK = ("--no-tensorboard", "--model", "gru", "--model-options.units", "8", "--learning-rate", "0.02")

@@ -18,7 +18,7 @@ from applications.datasets.simulators.hrtem import HrtemParameters, simulate_hrt
 from applications.datasets.simulators.lattices import LATTICES, LatticeParameters, simulate_lattice
 from applications.datasets.simulators.walls import WallParameters, simulate_walls
 from kerazoo.metrics.points import match_points, nearest_neighbour_distance, pooled
-from tests.applications.core.conftest import command
+from tests.applications.conftest import command
 
 QUICK = (
     *("--no-tensorboard", "--epochs", "1", "--batch-size", "4", "--crop-size", "32"),

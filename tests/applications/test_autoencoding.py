@@ -20,7 +20,7 @@ from applications.core.pictures import read_sheet, sheets
 from applications.datasets.pictures import load_pictures
 from applications.generation.autoencoding_report import factorised_bits, principal_components
 from applications.generation.walks import between, walk
-from tests.applications.core.conftest import command, save_image
+from tests.applications.conftest import command, save_image
 
 QUICK = ("--no-tensorboard", "--batch-size", "64", "--learning-rate", "0.003")
 KILLED = Path(__file__).parent / "core" / "killed_training.py"

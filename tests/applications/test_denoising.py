@@ -17,7 +17,7 @@ from applications.core.pipeline import evaluation_batches, training_batches
 from applications.datasets.noisy import Noise, load_noisy
 from applications.denoising import Denoising
 from applications.imaging.denoising_report import denoiser, simple_methods
-from tests.applications.core.conftest import command, save_image
+from tests.applications.conftest import command, save_image
 
 QUICK = (
     *("--no-tensorboard", "--epochs", "2", "--crop-size", "16", "--crops-per-epoch", "16", "--batch-size", "8"),

@@ -17,7 +17,7 @@ import kerazoo
 from applications.core.pictures import read_sheet, sheets
 from applications.generation import features
 from applications.image_generation import ImageGeneration
-from tests.applications.core.conftest import command, save_image
+from tests.applications.conftest import command, save_image
 
 KILLED = Path(__file__).parent / "core" / "killed_training.py"
 QUICK = ("--no-tensorboard", "--batch-size", "64", "--judged", "200")

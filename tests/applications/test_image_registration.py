@@ -15,7 +15,7 @@ from applications.datasets.simulators.ellipses import EllipseParameters, simulat
 from applications.image_registration import ImageRegistration
 from applications.imaging.registration_report import checkerboard, metrics, shifted, unregistered
 from kerazoo.metrics.registration import endpoint_error, jacobian_determinant, mean_label_dice, warp_image, warp_labels
-from tests.applications.core.conftest import command, save_image
+from tests.applications.conftest import command, save_image
 
 SMALL = (
     *("--no-tensorboard", "--epochs", "2", "--batch-size", "4", "--model-options.encoder_filters", "[4, 4, 4, 4]"),

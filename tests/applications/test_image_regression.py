@@ -16,7 +16,7 @@ from applications.datasets.simulators.beads import BeadParameters, simulate_bead
 from applications.datasets.store import ImageStore
 from applications.datasets.valued_images import load_image_regression
 from applications.image_regression import ImageRegression, target_scale
-from tests.applications.core.conftest import command, save_image
+from tests.applications.conftest import command, save_image
 
 QUICK = ("--no-tensorboard", "--model-options.filters", "[8, 16]", "--learning-rate", "0.02")
 

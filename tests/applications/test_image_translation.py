@@ -21,7 +21,7 @@ from applications.core.pipeline import training_batches
 from applications.datasets.domains import Domain, DomainData, limits, load_domains
 from applications.datasets.store import ImageStore
 from applications.image_translation import ImageTranslation, scaled
-from tests.applications.core.conftest import command, save_image
+from tests.applications.conftest import command, save_image
 
 PIX2PIX = (
     *("--no-tensorboard", "--epochs", "2", "--crop-size", "16", "--batch-size", "4", "--model-options.depth", "3"),

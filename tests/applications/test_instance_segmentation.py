@@ -25,7 +25,7 @@ from applications.imaging.watershed import threshold_and_watershed
 from applications.instance_segmentation import InstanceSegmentation
 from kerazoo.detection import flows, star_convex
 from kerazoo.metrics.instances import average_precision
-from tests.applications.core.conftest import command
+from tests.applications.conftest import command
 
 TINY = {
     "stardist": ("--model-options.filters", "4"),

@@ -12,7 +12,7 @@ import pytest
 from applications.language_modelling import LanguageModelling, tokenizer_of
 from applications.text.tokenizer import train_tokenizer
 from applications.text.windows import bits_of_tokens, cover
-from tests.applications.core.conftest import command
+from tests.applications.conftest import command
 
 SENTENCES = ["the cat sat on the mat. ", "a dog ate the bone. ", "the cat ate the rat. ", "a dog sat on a log.\n\n"]
 SMALL = ("--no-tensorboard", "--context", "16", "--batch-size", "8", "--windows", "64")

@@ -13,7 +13,7 @@ from applications.core.application import Split
 from applications.core.errors import UserError
 from applications.datasets.graphs import load_graph
 from applications.node_classification import NodeClassification, graph_inputs
-from tests.applications.core.conftest import command
+from tests.applications.conftest import command
 
 QUICK = ("--no-tensorboard",)
 

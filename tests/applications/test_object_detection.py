@@ -20,7 +20,7 @@ from applications.imaging.region_baseline import region_detector, regions
 from applications.object_detection import ObjectDetection, Prediction
 from kerazoo.detection.boxes import Detections, decode_boxes
 from kerazoo.metrics.detection import Objects
-from tests.applications.core.conftest import command
+from tests.applications.conftest import command
 
 QUICK = (
     *(

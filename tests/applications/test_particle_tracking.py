@@ -19,7 +19,7 @@ from applications.imaging.tracking_report import Units, squared_displacements, s
 from applications.particle_tracking import ParticleTracking, heat_map
 from kerazoo.metrics.tracking import link_scores
 from kerazoo.tracking import find_spots, link, read_csv
-from tests.applications.core.conftest import command, save_image
+from tests.applications.conftest import command, save_image
 
 SMALL = (
     *("--no-tensorboard", "--epochs", "2", "--crop-size", "32", "--model-options.filters", "4"),

@@ -15,7 +15,7 @@ from applications.datasets.pairs import load_pairs, read_pairs, read_sources
 from applications.datasets.simulators import dates as simulator
 from applications.sequence_to_sequence import FILES, SequenceToSequence, tokenizers_of
 from applications.text import pair_report
-from tests.applications.core.conftest import command
+from tests.applications.conftest import command
 
 QUICK = ("--no-tensorboard", "--model-options.units", 24, "--model-options.embedding-dim", 12, "--batch-size", 32)
 

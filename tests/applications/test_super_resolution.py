@@ -16,7 +16,7 @@ from applications.core.pipeline import evaluation_batches, training_batches
 from applications.datasets.photographs import BUNDLED, load_photographs
 from applications.super_resolution import SuperResolution, begin_with, bicubic, scores, shrunk
 from applications.super_resolution import shrunk_test_images as pairs_of
-from tests.applications.core.conftest import command, save_image
+from tests.applications.conftest import command, save_image
 
 QUICK = (
     *("--no-tensorboard", "--epochs", "2", "--crop-size", "16", "--batch-size", "4"),

@@ -15,7 +15,7 @@ import pytest
 from applications.core import training
 from applications.core.config import from_dict, parse_arguments
 from applications.tabular import Tabular
-from tests.applications.core.conftest import command
+from tests.applications.conftest import command
 
 QUICK = ("--no-tensorboard", "--epochs", "2")
 

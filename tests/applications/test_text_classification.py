@@ -14,7 +14,7 @@ import pytest
 
 from applications.core.config import from_dict
 from applications.text_classification import TextClassification, tokenizer_of
-from tests.applications.core.conftest import command
+from tests.applications.conftest import command
 
 SMALL = (
     "--no-tensorboard",

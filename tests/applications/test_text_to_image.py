@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.applications.core.conftest import command
+from tests.applications.conftest import command
 
 SMALL = {
     **{"image_layers": 1, "image_dim": 8, "num_layers": 1, "hidden_dim": 8, "embedding_dim": 8, "prior_layers": 1},

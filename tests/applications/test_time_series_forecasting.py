@@ -13,7 +13,7 @@ import pytest
 
 from applications import forecasting_baselines
 from applications.time_series_forecasting import TimeSeriesForecasting, run_windows
-from tests.applications.core.conftest import command
+from tests.applications.conftest import command
 from tests.applications.datasets.test_data_series import daily
 
 QUICK = ("--no-tensorboard", "--epochs", "1", "--model", "gru", "--model-options.units", "4")

@@ -13,7 +13,6 @@ import pytest
 import tuning
 from applications.core.errors import UserError
 from applications.image_classification import ImageClassification
-from tests.applications.core.conftest import prepared_data  # noqa: F401  the data of this test run
 from tuning.job import HOPELESS
 from tuning.report import write_table
 

@@ -10,7 +10,7 @@ import yaml
 
 from applications.core.errors import UserError
 from applications.image_classification import ImageClassification
-from tests.applications.core.conftest import command, prepared_data  # noqa: F401  the data of this test run
+from tests.applications.conftest import command
 
 TINY = ("image-classification", "--model", "mlp", "--model-options.hidden-units", "[16]", "--batch-size", "64")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.applications.core.conftest import SMALL_DIGITS, save_image
+from tests.applications.conftest import SMALL_DIGITS, save_image
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (24, 20, 3)).astype(np.uint8)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.applications.core.conftest import SMALL_DIGITS, save_image
+from tests.applications.conftest import SMALL_DIGITS, save_image
 
 RUN_FILES = {
     "config.yaml",

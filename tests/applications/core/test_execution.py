@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 from applications.core import execution
+from applications.core.application import seconds
 from applications.core.execution import Plan, Timing
 from applications.image_classification import ImageClassification
-from tests.applications.core.conftest import SMALL_DIGITS
+from tests.applications.conftest import SMALL_DIGITS
+
+
+@pytest.fixture(autouse=True)
+def looking(monkeypatch):
+    """Here it is looked for the fastest way of execution, unlike in all other tests."""
+    monkeypatch.setattr(execution, "FEWEST_STEPS", 60)
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +48,7 @@ CHOICES = [
     ("a gain that may be noise", {"plain": 100, "xla": 97}, 0.5, {}, (False, 1), 2),
     ("no time to compile", {"plain": 100, "xla": 1}, 5, {}, (False, 1), 1),
     ("XLA cannot", {"plain": 100, "xla": None}, 0.5, {}, (False, 1), 2),
+    ("ended by the clock", {"plain": 50, "several": 1, "xla": 1}, 0.1, {"max_time": "19s"}, (False, 1), 1),
     ("a checkpoint between", {"plain": 40, "several": 20, "xla": 90}, 9, {"checkpoint_every": 2}, (False, 1), 1),
     ("asked to be plain", {"plain": 40, "several": 20, "xla": 1}, 0.1, {"execution": "plain"}, (False, 13), 2),
     ("asked for two steps", {"plain several": 100, "xla several": 50}, 0.1, {"steps_per_execution": 2}, (True, 2), 2),
@@ -65,6 +73,7 @@ def test_the_fastest_way_there_is_time_for_is_taken(
 
     monkeypatch.setattr(execution, "_timed", timed)
     monkeypatch.setattr(fit, "application", dataclasses.replace(fit.application, **options))
+    monkeypatch.setattr(fit, "max_seconds", seconds(fit.application.max_time))
     first = options.get("steps_per_execution", 1)
     execution.use(fit.model, False, first)
     run = RunDirectory(tmp_path)

@@ -22,7 +22,7 @@ from applications.core.pictures import (
     sheets,
 )
 from applications.core.report import Animation, Result, save_result, write_html
-from tests.applications.core.conftest import SMALL_DIGITS, command
+from tests.applications.conftest import SMALL_DIGITS, command
 
 
 def pictures(count: int = 11, height: int = 5, width: int = 7, channels: int = 1, seed: int = 0) -> np.ndarray:

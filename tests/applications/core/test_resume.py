@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from applications.core.checkpoint import CheckpointFolder
-from tests.applications.core.conftest import SMALL_DIGITS
+from tests.applications.conftest import SMALL_DIGITS
 
 KILLED = Path(__file__).with_name("killed_training.py")
 # Dropout, batch norm, a plateau with warm-up, early stopping and augmentation: everything that has a memory.

@@ -11,7 +11,7 @@ import pytest
 
 from applications.core import optimization
 from applications.core.errors import UserError
-from tests.applications.core.conftest import SMALL_DIGITS
+from tests.applications.conftest import SMALL_DIGITS
 
 TABLE = ("--data", "breast_cancer", "--no-tensorboard", "--seed", "1", "--early-stopping.patience", "0")
 

@@ -17,7 +17,7 @@ import pytest
 from applications.core import optimization
 from applications.core.application import seconds
 from applications.core.errors import UserError
-from tests.applications.core.conftest import SMALL_DIGITS, SMALL_NUCLEI, save_image
+from tests.applications.conftest import SMALL_DIGITS, SMALL_NUCLEI, save_image
 
 SCHEDULES = [
     # name, options, epochs (of 10 steps), expected rate after n steps relative to the largest
