@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from applications.core.application import seconds
 from applications.core.errors import UserError
+from applications.core.fused import use_fused_kernels
 
 if TYPE_CHECKING:
     import keras
@@ -82,6 +83,8 @@ class Fit:
             execution = execution_arguments(app.execution, app.deterministic, session.replicas)
             steps = 1 if isinstance(app.steps_per_execution, str) else app.steps_per_execution
             app.compile(self.model, optimizer, steps_per_execution=steps, **execution)
+        if session.replicas == 1:
+            use_fused_kernels(self.model)
         if app.ema is not None and self.model.optimizer is None:
             raise UserError(f"ema: {app.model} has several optimisers and averages of its own; leave --ema out.")
         if session.cluster.size > 1:
