@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from kerazoo.exporters.parity import Runner, run
+from kerazoo.exporters.saved_model import SavedModelRunner
 
 
 class FileModel:
@@ -27,13 +28,37 @@ class FileModel:
     def __call__(self, inputs: Any, training: bool = False) -> Any:
         import tensorflow as tf
 
-        model = self._model
-        flat = tf.numpy_function(self._run, keras.tree.flatten(inputs), [tensor.dtype for tensor in model.outputs])
+        model, given = self._model, keras.tree.flatten(inputs)
+        if isinstance(self._runner, SavedModelRunner):
+            # As a Python function it would wait for a thread that, on a machine of one core, the caller holds.
+            flat = self._traced(self._runner, given)
+        else:
+            flat = tf.numpy_function(self._run, given, [tensor.dtype for tensor in model.outputs])
         flat = flat if isinstance(flat, list | tuple) else [flat]
         for output, tensor in zip(flat, model.outputs, strict=True):
             output.set_shape(tensor.shape)
         outputs = model.outputs[0] if isinstance(model, keras.Sequential) else model.output
         return keras.tree.pack_sequence_as(outputs, list(flat))
+
+    def _traced(self, runner: SavedModelRunner, inputs: list[Any]) -> list[Any]:
+        """Calls a SavedModel within the graph; one of a fixed batch again and again."""
+        import tensorflow as tf
+
+        given = [tf.cast(x, tensor.dtype) for x, tensor in zip(inputs, self._model.inputs, strict=True)]
+        batch = runner.batch
+
+        def called(tensors: list[Any]) -> list[Any]:
+            outputs = zip(runner.traced(tensors), self._model.outputs, strict=True)
+            return [tf.cast(output, tensor.dtype) for output, tensor in outputs]
+
+        if batch is None:
+            return called(given)
+        count = tf.shape(given[0])[0]
+        rows = tf.range(-(-count // batch) * batch) % count  # the first samples again where the last batch is not full
+        parts = [tf.reshape(tf.gather(x, rows), tf.concat([[-1, batch], tf.shape(x)[1:]], 0)) for x in given]
+        types = [tf.TensorSpec(None, tensor.dtype) for tensor in self._model.outputs]
+        found = tf.map_fn(called, parts, fn_output_signature=types)
+        return [tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], 0))[:count] for x in found]
 
     def _run(self, *arrays: np.ndarray) -> list[np.ndarray]:
         given = [array.astype(tensor.dtype) for array, tensor in zip(arrays, self._model.inputs, strict=True)]

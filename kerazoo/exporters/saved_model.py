@@ -39,11 +39,15 @@ class SavedModelRunner:
         self.batch = self._inputs[0].shape[0]
 
     def __call__(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        return [output.numpy() for output in self.traced(inputs)]
+
+    def traced(self, inputs: list[Any]) -> list[Any]:
+        """Returns the outputs as tensors, also of symbolic inputs."""
         import tensorflow as tf
 
-        tensors = {s.name: tf.constant(a, s.dtype) for s, a in zip(self._inputs, inputs, strict=True)}
+        tensors = {s.name: tf.convert_to_tensor(x, s.dtype) for s, x in zip(self._inputs, inputs, strict=True)}
         outputs = self._function(**tensors)
-        return [outputs[name].numpy() for name in natural_order(outputs)]
+        return [outputs[name] for name in natural_order(outputs)]
 
 
 def natural_order(names: Any) -> list[str]:
