@@ -43,12 +43,13 @@ class Predictor:
         first = tf.nest.flatten(self._types)[0]
         self.batch_size = first.shape[0] or batch_size
         self._fixed = first.shape[0] is not None
+        self._one = isinstance(self._types, tf.TensorSpec)
         call = functools.partial(model, training=False)
-        self._call = tf.function(call, input_signature=[self._types], autograph=False)
+        traced = tf.function(call, autograph=False)
         try:
-            self._call.get_concrete_function()
+            self._call = traced.get_concrete_function(self._types)  # the way into it is shorter than into `traced`
         except (TypeError, ValueError):  # `UpSampling2D` of Keras interpolates images of known sizes only
-            self._call = tf.function(call, autograph=False)
+            self._call = traced
 
     @classmethod
     def of_run(cls, path: str | Path, batch_size: int = 128) -> Predictor:
@@ -66,10 +67,12 @@ class Predictor:
         import numpy as np
         import tensorflow as tf
 
-        arrays = tf.nest.map_structure(np.asarray, inputs)
-        count = len(tf.nest.flatten(arrays)[0])
+        arrays = np.asarray(inputs) if self._one else tf.nest.map_structure(np.asarray, inputs)
+        count = len(arrays if self._one else tf.nest.flatten(arrays)[0])
         if not count:
             raise ValueError("A model needs at least one sample, received none.")
+        if count <= self.batch_size:
+            return self._batch(arrays, 0, count)
         starts = range(0, count, self.batch_size)
         return np.concatenate([self._batch(arrays, begin, min(count, begin + self.batch_size)) for begin in starts])
 
@@ -81,9 +84,11 @@ class Predictor:
         rows: Any = slice(begin, end)
         if size > end - begin:
             rows = np.minimum(np.arange(begin, begin + size), end - 1)  # the last sample again and again
-        batch = tf.nest.map_structure(
-            lambda x, spec: tf.convert_to_tensor(np.asarray(x[rows], spec.dtype.as_numpy_dtype)), arrays, self._types
-        )
+
+        def tensor(array: np.ndarray, spec: tf.TensorSpec) -> tf.Tensor:
+            return tf.convert_to_tensor(np.asarray(array[rows], spec.dtype.as_numpy_dtype))
+
+        batch = tensor(arrays, self._types) if self._one else tf.nest.map_structure(tensor, arrays, self._types)
         return self._call(batch).numpy()[: end - begin]
 
     def each(self, samples: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
