@@ -55,7 +55,7 @@ class ObjectDetection(Application):
 
     data: str = option("scenes", "`scenes`, a COCO JSON file, or a folder with images/ and labels/.")
     model: str = option("centernet", "Detector of the catalogue.")
-    epochs: int = option(60, "Passes over the training data.", minimum=1)
+    epochs: int = option(48, "Passes over the training data.", minimum=1)
     batch_size: int = option(8, "Windows per step, over all devices together.", minimum=1)
     learning_rate: float = option(2e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")

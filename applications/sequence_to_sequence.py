@@ -25,7 +25,7 @@ _SMALL = {"embedding_dim": 32, "units": 128}
 # What suits texts of some ten characters on a laptop; `--model-options` goes before it.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "seq2seq": {**_SMALL, "num_layers": 1},
-    "luong_seq2seq": {**_SMALL, "num_layers": 1, "reverse_source": False},
+    "luong_seq2seq": {**_SMALL, "num_layers": 1, "reverse_source": False, "dropout_rate": 0.1},
     "bahdanau_seq2seq": {"embedding_dim": 32, "units": 64, "attention_units": 64, "maxout_units": 64},
 }
 
@@ -157,10 +157,10 @@ class SequenceToSequence(Application):
         inputs, answers = tf.constant(source.batch(sources)[0]), tf.constant(target.batch(targets)[0])
 
         def load(index: tf.Tensor, _: tf.Tensor) -> tuple:
-            tokens = answers[index]
-            return {"source_ids": inputs[index], "target_ids": tokens[:-1]}, tokens[1:]
+            tokens = tf.gather(answers, index)
+            return {"source_ids": tf.gather(inputs, index), "target_ids": tokens[:, :-1]}, tokens[:, 1:]
 
-        return Samples(len(sources), load)
+        return Samples(len(sources), load, at_once=True)
 
     # Model ----------------------------------------------------------------------------------------------------------
 
