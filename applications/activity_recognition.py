@@ -170,27 +170,18 @@ class ActivityRecognition(Application):
 
         chosen = datasets.split[split]
         mean, spread = scale_of(datasets)
-        windows, labels = tf.constant(datasets.windows[chosen]), datasets.labels[chosen]
-        targets = tf.constant(np.eye(datasets.num_classes, dtype=np.float32)[labels])
-        weights = None
+        labels = datasets.labels[chosen]
+        columns = [datasets.windows[chosen], np.eye(datasets.num_classes, dtype=np.float32)[labels]]
         if training and self.class_weights == "balanced":
-            weights = tf.constant(balanced_weights(np.bincount(labels, minlength=datasets.num_classes))[labels])
+            columns.append(balanced_weights(np.bincount(labels, minlength=datasets.num_classes))[labels])
+        columns = [tf.constant(column) for column in columns]
 
-        def load(index: tf.Tensor, _: tf.Tensor) -> tuple:
-            return (windows[index], targets[index], *(() if weights is None else (weights[index],)))
+        def load(index: tf.Tensor, draws: tf.Tensor) -> tuple:
+            windows, *rest = (tf.gather(column, index) for column in columns)
+            windows = changed(windows, draws, self.augment) if training else windows
+            return ((windows - mean) / spread, *rest)
 
-        def standardised(index: tf.Tensor, draws: tf.Tensor) -> tuple:
-            window, *rest = load(index, draws)
-            return ((window - mean) / spread, *rest)
-
-        if not training:
-            return Samples(len(chosen), standardised)
-
-        def augment(batch: tf.Tensor, *rest: tf.Tensor) -> tuple:
-            *others, draws = rest
-            return ((changed(batch, draws, self.augment) - mean) / spread, *others)
-
-        return Samples(len(chosen), load, augment, 5)
+        return Samples(len(chosen), load, num_draws=5 if training else 0, at_once=True)
 
     # Model ----------------------------------------------------------------------------------------------------------
 

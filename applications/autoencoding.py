@@ -129,20 +129,20 @@ class Autoencoding(Application):
     def samples(self, datasets: Datasets, split: str, *, training: bool) -> Samples:
         import tensorflow as tf
 
-        from applications.core.pipeline import Samples, image_reader
+        from applications.core.pipeline import ImageReader, Samples
 
         chosen = datasets.split[split]
-        read, indices = image_reader(datasets.images), tf.constant(chosen, tf.int64)
+        read, indices = ImageReader(datasets.images), tf.constant(chosen, tf.int64)
         low, high = datasets.value_range
         noisy = None
         if not training and self.corruption is not None:  # in training the model itself corrupts, anew each time
             noisy = tf.constant(self.corrupted(scaled(datasets, chosen)))
 
         def load(index: tf.Tensor, _: tf.Tensor) -> tuple:
-            clean = (tf.cast(read(indices[index]), tf.float32) - low) / (high - low)
-            return (clean if noisy is None else noisy[index]), clean
+            clean = (tf.cast(read(tf.gather(indices, index)), tf.float32) - low) / (high - low)
+            return (clean if noisy is None else tf.gather(noisy, index)), clean
 
-        return Samples(len(chosen), load)
+        return Samples(len(chosen), load, at_once=read.at_once)
 
     def corrupted(self, pictures: np.ndarray) -> np.ndarray:
         """Returns pictures with the noise that the model is to remove, always the same."""

@@ -192,15 +192,15 @@ class Denoising(Application):
         import tensorflow as tf
 
         from applications.core.augmentation import NUM_DRAWS, augment_geometry
-        from applications.core.pipeline import Samples, image_reader
+        from applications.core.pipeline import ImageReader, Samples
         from applications.semantic_segmentation import at_least, crop_places
 
         chosen, size = datasets.split[split], self.crop_size
         crops = -(-self.crops_per_epoch // len(chosen)) if training else None
         places = tf.constant(crop_places(datasets.images, chosen, size, crops))
         simulated = training and not self.is_blind and datasets.noise.kind != "none"
-        noisy = image_reader(datasets.images)
-        clean = image_reader(datasets.clean) if datasets.clean is not None else noisy
+        noisy = ImageReader(datasets.images)
+        clean = ImageReader(datasets.clean) if datasets.clean is not None else noisy
         standard = _scaled_by(self.standard(datasets))
 
         def load(index: tf.Tensor, draws: tf.Tensor) -> tuple:

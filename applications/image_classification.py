@@ -92,11 +92,11 @@ class ImageClassification(Application):
 
         from applications.core.augmentation import NUM_DRAWS, augment_geometry, augment_intensity
         from applications.core.optimization import wants_class_numbers
-        from applications.core.pipeline import Samples, balanced_weights, image_reader
+        from applications.core.pipeline import ImageReader, Samples, balanced_weights
 
         assert datasets.labels is not None
         chosen = datasets.split[split]
-        read, num_classes = image_reader(datasets.images), datasets.num_classes
+        read, num_classes = ImageReader(datasets.images), datasets.num_classes
         weights = None
         if training and self.class_weights == "balanced":
             weights = tf.constant(balanced_weights(np.bincount(datasets.labels[chosen], minlength=num_classes)))
@@ -104,10 +104,10 @@ class ImageClassification(Application):
         sparse = wants_class_numbers(self._loss_name)
 
         def load(index: tf.Tensor, _: tf.Tensor) -> tuple:
-            image = tf.cast(read(indices[index]), tf.float32)
-            label = labels[index]
+            image = tf.cast(read(tf.gather(indices, index)), tf.float32)
+            label = tf.gather(labels, index)
             target = label if sparse else tf.one_hot(label, num_classes)
-            return (image, target) if weights is None else (image, target, weights[label])
+            return (image, target) if weights is None else (image, target, tf.gather(weights, label))
 
         def augment(images: tf.Tensor, *rest: tf.Tensor) -> tuple:
             draws = rest[-1]
@@ -116,8 +116,8 @@ class ImageClassification(Application):
             return (images, *rest[:-1])
 
         if not training:
-            return Samples(len(chosen), load)
-        return Samples(len(chosen), load, augment, NUM_DRAWS)
+            return Samples(len(chosen), load, at_once=read.at_once)
+        return Samples(len(chosen), load, augment, NUM_DRAWS, read.at_once)
 
     def build(self, datasets: Datasets, dtype: str | None = None) -> keras.Model:
         import kerazoo

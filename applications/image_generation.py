@@ -147,26 +147,26 @@ class ImageGeneration(Application):
     def samples(self, datasets: Datasets, split: str, *, training: bool) -> Samples:
         import tensorflow as tf
 
-        from applications.core.pipeline import Samples, image_reader
+        from applications.core.pipeline import ImageReader, Samples
 
         chosen, told = datasets.split[split], self.is_told(datasets)
-        read, indices = image_reader(datasets.images), tf.constant(chosen, tf.int64)
+        read, indices = ImageReader(datasets.images), tf.constant(chosen, tf.int64)
         labels = tf.constant(datasets.labels[chosen] if told and datasets.labels is not None else chosen, tf.int32)
         (low, high), (first, last) = datasets.value_range, self.pixel_range
         scale = (last - first) / (high - low)
 
         def load(index: tf.Tensor, _: tf.Tensor) -> tuple:
-            image = (tf.cast(read(indices[index]), tf.float32) - low) * scale + first
+            image = (tf.cast(read(tf.gather(indices, index)), tf.float32) - low) * scale + first
             if not told:
                 return (image,)
             if self.is_adversarial:
-                return image, labels[index]
-            label = (
-                tf.one_hot(labels[index], datasets.num_classes) if self.class_word == "num_labels" else labels[index]
-            )
+                return image, tf.gather(labels, index)
+            label = tf.gather(labels, index)
+            if self.class_word == "num_labels":
+                label = tf.one_hot(label, datasets.num_classes)
             return ({"input": image, "label": label},)
 
-        return Samples(len(chosen), load)
+        return Samples(len(chosen), load, at_once=read.at_once)
 
     # Model ----------------------------------------------------------------------------------------------------------
 

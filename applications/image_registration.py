@@ -110,10 +110,10 @@ class ImageRegistration(Application):
     def samples(self, datasets: RegistrationData, split: str, *, training: bool) -> Samples:  # type: ignore[override]
         import tensorflow as tf
 
-        from applications.core.pipeline import Samples, image_reader
+        from applications.core.pipeline import ImageReader, Samples
 
         pairs, (low, high) = tf.constant(datasets.pairs[datasets.split[split]]), datasets.limits
-        read = image_reader(datasets.images)
+        read = ImageReader(datasets.images)
 
         def load(index: tf.Tensor, draws: tf.Tensor) -> tuple:
             both = tf.stack([read(pairs[index, side]) for side in (0, 1)])

@@ -108,23 +108,23 @@ class ImageRegression(Application):
         import tensorflow as tf
 
         from applications.core.augmentation import NUM_DRAWS, augment_geometry, augment_intensity
-        from applications.core.pipeline import Samples, image_reader
+        from applications.core.pipeline import ImageReader, Samples
 
         assert datasets.targets is not None
-        chosen, read = datasets.split[split], image_reader(datasets.images)
+        chosen, read = datasets.split[split], ImageReader(datasets.images)
         indices = tf.constant(chosen, tf.int64)
         targets = tf.constant(target_scale(datasets).standardised(datasets.targets[chosen]))
 
         def load(index: tf.Tensor, _: tf.Tensor) -> tuple:
-            return tf.cast(read(indices[index]), tf.float32), targets[index]
+            return tf.cast(read(tf.gather(indices, index)), tf.float32), tf.gather(targets, index)
 
         def augment(images: tf.Tensor, values: tf.Tensor, draws: tf.Tensor) -> tuple:
             images = augment_geometry(images, draws, self.augment)
             return augment_intensity(images, draws, self.augment, datasets.value_range), values
 
         if not training:
-            return Samples(len(chosen), load)
-        return Samples(len(chosen), load, augment, NUM_DRAWS)
+            return Samples(len(chosen), load, at_once=read.at_once)
+        return Samples(len(chosen), load, augment, NUM_DRAWS, read.at_once)
 
     def build(self, datasets: Datasets, dtype: str | None = None) -> keras.Model:
         import keras

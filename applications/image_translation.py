@@ -312,9 +312,9 @@ def crop_reader(domain: Domain, size: int, training: bool) -> Callable[[tf.Tenso
     """Returns a function from a row of `crop_places` and two random numbers to a crop as the networks see it."""
     import tensorflow as tf
 
-    from applications.core.pipeline import image_reader
+    from applications.core.pipeline import ImageReader
 
-    read, (low, high) = image_reader(domain.images), domain.limits
+    read, (low, high) = ImageReader(domain.images), domain.limits
 
     def crop(place: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         index, top, left = tf.unstack(place)

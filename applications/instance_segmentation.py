@@ -149,7 +149,7 @@ class InstanceSegmentation(Application):
     def samples(self, datasets: InstanceData, split: str, *, training: bool) -> Samples:  # type: ignore[override]
         import tensorflow as tf
 
-        from applications.core.pipeline import image_reader
+        from applications.core.pipeline import ImageReader
         from applications.imaging.instance_targets import changed_pixels, moved
         from applications.semantic_segmentation import at_least, crop_places
 
@@ -160,7 +160,7 @@ class InstanceSegmentation(Application):
         before, window = grid - 1, size + grid - 1
         crops = self.crops_per_image if training else None
         places = tf.constant(crop_places(images, range(len(images)), window, crops))
-        read, read_target = image_reader(images), image_reader(targets)
+        read, read_target = ImageReader(images), ImageReader(targets)
 
         def load(index: tf.Tensor, draws: tf.Tensor) -> tuple:
             index, top, left = tf.unstack(places[index])

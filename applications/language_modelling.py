@@ -178,7 +178,7 @@ class LanguageModelling(Application):
         import numpy as np
         import tensorflow as tf
 
-        from applications.core.pipeline import Samples
+        from applications.core.pipeline import Samples, sample_draws
         from applications.text.windows import cover
 
         tokenizer, masked = tokenizer_of(datasets), self.family == "masked"
@@ -190,17 +190,17 @@ class LanguageModelling(Application):
 
         def load(index: tf.Tensor, draws: tf.Tensor) -> tuple:
             if training:
-                start = tf.minimum(tf.cast(draws[0] * float(places), tf.int64), places - 1)
-                draws = draws[1:]
+                start = tf.minimum(tf.cast(draws[:, 0] * float(places), tf.int64), places - 1)
+                draws = draws[:, 1:]
             else:  # side by side, the last one flush with the end; covered alike in every epoch
                 start = tf.minimum(index * length, places - 1)
-                draws = tf.random.stateless_uniform([draws_of_tokens], seed=tf.stack([tf.constant(1, tf.int64), index]))
-            window = tf.ensure_shape(tf.slice(stream, start[None], [width]), [width])
+                draws = sample_draws(draws_of_tokens, 0, tf.constant(0, tf.int64), index)
+            windows = tf.gather(stream, start[:, None] + tf.range(width, dtype=tf.int64))
             if masked:
-                return cover(window, draws, self.mask_rate, tokenizer)
-            return window[:-1], window[1:]
+                return cover(windows, draws, self.mask_rate, tokenizer)
+            return windows[:, :-1], windows[:, 1:]
 
-        return Samples(size, load, num_draws=1 + draws_of_tokens if training else 0)
+        return Samples(size, load, num_draws=1 + draws_of_tokens if training else 0, at_once=True)
 
     # Model ----------------------------------------------------------------------------------------------------------
 

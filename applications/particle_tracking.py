@@ -112,7 +112,7 @@ class ParticleTracking(Application):
         import numpy as np
         import tensorflow as tf
 
-        from applications.core.pipeline import Samples, image_reader
+        from applications.core.pipeline import ImageReader, Samples
         from applications.datasets.store import ImageStore
 
         frames = [
@@ -120,7 +120,7 @@ class ParticleTracking(Application):
             for film in datasets.split[split]
             for frame, image in enumerate(datasets.films[film])
         ]
-        read, size = image_reader(ImageStore.from_arrays(frames)), self.crop_size
+        read, size = ImageReader(ImageStore.from_arrays(frames)), self.crop_size
 
         def load(index: tf.Tensor, draws: tf.Tensor) -> tuple:
             both = read(index)

@@ -98,12 +98,12 @@ class SemanticSegmentation(Application):
 
         from applications.core.augmentation import NUM_DRAWS, augment_geometry, augment_intensity
         from applications.core.optimization import wants_class_numbers
-        from applications.core.pipeline import Samples, balanced_weights, image_reader
+        from applications.core.pipeline import ImageReader, Samples, balanced_weights
 
         assert datasets.masks is not None
         size, num_classes = self.crop_size, datasets.num_classes
         places = tf.constant(crop_places(datasets.images, datasets.split[split], size, self._crops(training)))
-        read_image, read_mask = image_reader(datasets.images), image_reader(datasets.masks)
+        read_image, read_mask = ImageReader(datasets.images), ImageReader(datasets.masks)
         weights = None
         if training and self.class_weights == "balanced":
             weights = tf.constant(balanced_weights(pixel_counts(datasets, datasets.split[split])))

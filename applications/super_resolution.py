@@ -121,13 +121,13 @@ class SuperResolution(Application):
         import tensorflow as tf
 
         from applications.core.augmentation import NUM_DRAWS, augment_geometry, augment_intensity
-        from applications.core.pipeline import Samples, image_reader
+        from applications.core.pipeline import ImageReader, Samples
         from applications.semantic_segmentation import crop_places
 
         size, (low, high) = self.crop_size, datasets.value_range
         crops = self.crops_per_image if training else None
         places = tf.constant(crop_places(datasets.images, datasets.split[split], size, crops))
-        read = image_reader(datasets.images)
+        read = ImageReader(datasets.images)
 
         def load(index: tf.Tensor, draws: tf.Tensor) -> tuple:
             index, top, left = tf.unstack(places[index])

@@ -184,18 +184,16 @@ class Tabular(Application):
         from applications.core.pipeline import Samples, balanced_weights
 
         encoding, rows = encoding_of(datasets), datasets.split[split]
-        inputs = tf.constant(encoding.apply(datasets.columns)[rows])
-        targets = tf.constant(self._targets(datasets)[rows])
-        weights = None
+        columns = [encoding.apply(datasets.columns)[rows], self._targets(datasets)[rows]]
         if training and self.class_weights == "balanced" and datasets.labels is not None:
             labels = datasets.labels[rows]
-            weights = tf.constant(balanced_weights(np.bincount(labels, minlength=datasets.num_classes))[labels])
+            columns.append(balanced_weights(np.bincount(labels, minlength=datasets.num_classes))[labels])
+        columns = [tf.constant(column) for column in columns]
 
         def load(index: tf.Tensor, _: tf.Tensor) -> tuple:
-            pair = inputs[index], targets[index]
-            return pair if weights is None else (*pair, weights[index])
+            return tuple(tf.gather(column, index) for column in columns)
 
-        return Samples(len(rows), load)
+        return Samples(len(rows), load, at_once=True)
 
     def _targets(self, datasets: TableData) -> np.ndarray:
         """Returns the targets of all rows as the loss wants them."""

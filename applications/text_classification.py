@@ -195,14 +195,15 @@ class TextClassification(Application):
         ordinary = tf.constant(tokenizer.ordinary)
 
         def load(index: tf.Tensor, draws: tf.Tensor) -> tuple:
-            tokens = inputs[index]
+            tokens = tf.gather(inputs, index)
             if training and self.word_dropout:
                 hidden = (draws < self.word_dropout) & tf.gather(ordinary, tokens)
                 tokens = tf.where(hidden, tokenizer.unknown, tokens)
-            pair = tokens, targets[index]
-            return pair if weights is None else (*pair, weights[index])
+            pair = tokens, tf.gather(targets, index)
+            return pair if weights is None else (*pair, tf.gather(weights, index))
 
-        return Samples(len(labels), load, num_draws=ids.shape[1] if training and self.word_dropout else 0)
+        draws_of_words = ids.shape[1] if training and self.word_dropout else 0
+        return Samples(len(labels), load, num_draws=draws_of_words, at_once=True)
 
     # Model ----------------------------------------------------------------------------------------------------------
 

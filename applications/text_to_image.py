@@ -132,18 +132,18 @@ class TextToImage(Application):
     def samples(self, datasets: CaptionedImages, split: str, *, training: bool) -> Samples:  # type: ignore[override]
         import tensorflow as tf
 
-        from applications.core.pipeline import Samples, image_reader
+        from applications.core.pipeline import ImageReader, Samples
 
-        chosen, read = datasets.split[split], image_reader(datasets.images)
+        chosen, read = datasets.split[split], ImageReader(datasets.images)
         indices, (low, high) = tf.constant(chosen, tf.int64), datasets.value_range
         tokens = tf.constant(vocabulary_of(datasets).encode([datasets.captions[i] for i in chosen]))
         scale = 2 / (high - low)
 
         def load(index: tf.Tensor, _: tf.Tensor) -> tuple:
-            pixels = tf.cast(read(indices[index]), tf.float32)
-            return ({"images": (pixels - low) * scale - 1, "token_ids": tokens[index]},)
+            pixels = tf.cast(read(tf.gather(indices, index)), tf.float32)
+            return ({"images": (pixels - low) * scale - 1, "token_ids": tf.gather(tokens, index)},)
 
-        return Samples(len(chosen), load)
+        return Samples(len(chosen), load, at_once=read.at_once)
 
     # Model ----------------------------------------------------------------------------------------------------------
 

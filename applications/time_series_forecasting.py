@@ -203,15 +203,15 @@ class TimeSeriesForecasting(Application):
         origins, targets = tf.constant(datasets.split[split], tf.int64), len(datasets.targets)
 
         def rows(series: tf.Tensor, begin: tf.Tensor, count: int) -> tf.Tensor:
-            return tf.slice(series, tf.stack([begin, 0]), [count, series.shape[1]])[None]
+            return tf.gather(series, begin[:, None] + tf.range(count, dtype=tf.int64))
 
         def load(index: tf.Tensor, _: tf.Tensor) -> tuple:
-            origin = origins[index]
+            origin = tf.gather(origins, index)
             past, future = rows(values, origin - context, context), rows(known, origin, horizon)
             truth = rows(values, origin, horizon)[:, :, :targets]
-            return scaling.inputs(past, future)[0], scaling.learnt(truth, past)[0]
+            return scaling.inputs(past, future), scaling.learnt(truth, past)
 
-        return Samples(len(datasets.split[split]), load)
+        return Samples(len(datasets.split[split]), load, at_once=True)
 
     # Model ----------------------------------------------------------------------------------------------------------
 

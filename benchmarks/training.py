@@ -66,17 +66,19 @@ def with_kerazoo(network: Pinned) -> tuple[Callable[[], float], dict[str, Any]]:
     """Returns what trains for one round with the pipeline and the plan of kerazoo's applications, and the plan."""
     import tensorflow as tf
 
-    from applications.core import execution, pipeline
+    from applications.core import execution, fused, pipeline
 
     model = network.build()
     network.compile(model, jit_compile=False)
+    fused.use_fused_kernels(model)
     model.optimizer.build(model.trainable_variables)
     inputs, targets = (tf.constant(array) for array in network.data())
 
     def load(index: tf.Tensor, draws: tf.Tensor) -> tuple:
-        return (inputs[index], targets[index]) if network.outputs else (inputs[index],)
+        found = tf.gather(inputs, index)
+        return (found, tf.gather(targets, index)) if network.outputs else (found,)
 
-    samples = pipeline.Samples(len(inputs), load)
+    samples = pipeline.Samples(len(inputs), load, at_once=True)
 
     endless = pipeline.training_batches(samples, BATCH, seed=0, endless=True)
     model.evaluate(endless, steps=1, verbose=0)  # makes the variables of the metrics

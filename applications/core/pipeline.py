@@ -28,15 +28,18 @@ class Samples:
     Attributes:
         size: Samples in one epoch.
         load: `(index, draws) -> (x, y)` or `(x, y, weight)` of one sample; `draws` are `num_draws` uniform numbers in
-            [0, 1) that belong to this sample in this epoch (zeros of shape (0,) where `num_draws` is 0).
+            [0, 1) that belong to this sample in this epoch (shape (0,) where `num_draws` is 0).
         augment: `(x, y[, weight], draws) -> (x, y[, weight])` on whole batches, or None.
         num_draws: Random numbers one sample needs.
+        at_once: Whether `load` takes many samples, `(indices, draws) -> batch` with draws of shape (N, num_draws). In
+            the training of a small network loading one by one takes longer than all the rest.
     """
 
     size: int
     load: "Callable[[tf.Tensor, tf.Tensor], tuple]"
     augment: "Callable[..., tuple] | None" = None
     num_draws: int = 0
+    at_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def training_batches(
     steps = steps_per_epoch(samples.size, batch_size)
     used = min(steps * batch_size, samples.size)
     own = min(batch_size, used) // share.workers
+    each = own // share.devices
 
     def epoch_order(number: "tf.Tensor") -> "tf.data.Dataset":
         order = tf.random.experimental.stateless_shuffle(
@@ -99,23 +103,32 @@ def training_batches(
         rest = order[tf.where(number == epoch, position, 0) : used]
         if share.workers > 1:
             rest = tf.reshape(tf.reshape(rest, [-1, share.workers, own])[:, share.worker], [-1])
+        if samples.at_once:
+            rest = tf.reshape(rest[: tf.shape(rest)[0] // each * each], [-1, each])
         return tf.data.Dataset.from_tensor_slices((rest, tf.repeat(number, tf.shape(rest)[0])))
 
     def load(index: "tf.Tensor", number: "tf.Tensor") -> tuple:
         draws = sample_draws(samples.num_draws, seed, number, index)
         return (*samples.load(index, draws), draws)
 
-    dataset = tf.data.Dataset.range(epoch, 2**60 if endless else epoch + 1).flat_map(_as_it_is(epoch_order))
-    dataset = dataset.map(_as_it_is(load), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.batch(own // share.devices, drop_remainder=True)
     augment = samples.augment or (lambda *batch: batch[:-1])
-    dataset = dataset.map(_as_it_is(augment), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = tf.data.Dataset.range(epoch, 2**60 if endless else epoch + 1).flat_map(_as_it_is(epoch_order))
+    if samples.at_once:
+        dataset = _mapped(dataset, lambda *row: augment(*load(*row)))
+    else:
+        dataset = _mapped(_mapped(dataset, load).batch(each, drop_remainder=True), augment)
     if not endless:
         # Without a known length Keras finds the end of an epoch by a step that fails, and in that step everything that
         # does not need the data (the count of the running means, the optimiser's iterations) has already been updated.
         batches = share.devices * (steps - position // batch_size)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _mapped(dataset: "tf.data.Dataset", function: "Callable[..., tuple]") -> "tf.data.Dataset":
+    import tensorflow as tf
+
+    return dataset.map(_as_it_is(function), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def shared_training_batches(
@@ -139,22 +152,52 @@ def _as_it_is(function: "Callable[..., Any]") -> "Callable[..., Any]":
 
 
 def sample_draws(count: int, seed: int, epoch: "tf.Tensor", index: "tf.Tensor") -> "tf.Tensor":
-    """Returns `count` uniform numbers in [0, 1) that depend on nothing but seed, epoch and sample."""
+    """Returns `count` uniform numbers in [0, 1) that depend on nothing but seed, epoch and sample.
+
+    TensorFlow's generators take one seed for a whole tensor. Here the number of every draw goes through the last steps
+    of SplitMix64 (Steele, Lea and Flood, 2014), with a key that TensorFlow draws from seed and epoch; many samples cost
+    hardly more than one.
+
+    Args:
+        count: Numbers of a sample.
+        seed: Of the training.
+        epoch: Number of the epoch, int64.
+        index: Number of the sample, or of several, int64.
+
+    Returns:
+        float32 numbers of shape `(*index.shape, count)`.
+    """
     import tensorflow as tf
 
     mixed = tf.cast(seed, tf.int64) * 1_000_003 + epoch
-    return tf.random.stateless_uniform([count], seed=tf.stack([mixed, index]))
+    key = tf.random.stateless_uniform([], [mixed, 0], None, None, tf.uint64)
+    number = index[..., None] * max(1, count) + tf.range(count, dtype=tf.int64)
+    bits = key + tf.cast(number, tf.uint64) * tf.constant(0x9E3779B97F4A7C15, tf.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        bits = _shifted(bits, shift) * tf.constant(factor, tf.uint64)
+    bits = tf.bitwise.right_shift(_shifted(bits, 31), tf.constant(40, tf.uint64))  # as many as a float32 can hold
+    return tf.cast(bits, tf.float32) * 2.0**-24
 
 
-def _in_order(samples: Samples, chosen: Any = None) -> "tf.data.Dataset":
-    """Returns all samples (or the chosen ones) one by one, neither shuffled nor augmented."""
+def _shifted(bits: "tf.Tensor", shift: int) -> "tf.Tensor":
+    import tensorflow as tf
+
+    return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(shift, tf.uint64)))
+
+
+def _in_order(samples: Samples, sizes: "list[int]", chosen: Any = None) -> "tf.data.Dataset":
+    """Returns all samples (or the chosen ones) in batches of these sizes again and again, as they are."""
     import tensorflow as tf
 
     def load(index: "tf.Tensor") -> tuple:
-        return samples.load(index, tf.zeros([0]))
+        return samples.load(index, tf.zeros(tf.concat([tf.shape(index), [0]], axis=0)))
 
-    dataset = tf.data.Dataset.range(samples.size) if chosen is None else tf.data.Dataset.from_tensor_slices(chosen)
-    return dataset.map(_as_it_is(load), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    def batched(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
+        # `rebatch` goes through the sizes again and again, `batch` keeps a known shape
+        return dataset.batch(sizes[0]) if len(set(sizes)) == 1 else dataset.batch(max(sizes)).rebatch(sizes)
+
+    indices = tf.data.Dataset.range(samples.size) if chosen is None else tf.data.Dataset.from_tensor_slices(chosen)
+    return _mapped(batched(indices), load) if samples.at_once else batched(_mapped(indices, load))
 
 
 def evaluation_batches(
@@ -167,7 +210,7 @@ def evaluation_batches(
     """
     import tensorflow as tf
 
-    dataset = _in_order(samples).batch(batch_size)
+    dataset = _in_order(samples, [batch_size])
     if not endless:
         return dataset.prefetch(tf.data.AUTOTUNE), None
     return dataset.repeat().prefetch(tf.data.AUTOTUNE), -(-samples.size // batch_size)
@@ -191,7 +234,7 @@ def shared_evaluation_batches(
         workers = context.num_input_pipelines
         devices = strategy.num_replicas_in_sync // workers
         own = [part for n, part in enumerate(parts) if n // devices % workers == context.input_pipeline_id]
-        dataset = _in_order(samples, np.concatenate(own)).batch(max(sizes)).rebatch([len(part) for part in own])
+        dataset = _in_order(samples, [len(part) for part in own], np.concatenate(own))
         return (dataset.repeat() if endless else dataset).prefetch(tf.data.AUTOTUNE)
 
     steps = len(sizes) // strategy.num_replicas_in_sync
@@ -242,32 +285,43 @@ def shared_sizes(size: int, batch_size: int, replicas: int) -> list[int]:
     return [step // replicas + (device < step % replicas) for step in steps for device in range(replicas)]
 
 
-def image_reader(store: "ImageStore") -> "Callable[[tf.Tensor], tf.Tensor]":
-    """Returns a function `index -> image` that TensorFlow can trace, for images of one size or of many.
+class ImageReader:
+    """Function `index -> image` that TensorFlow can trace, for images of one size or of many.
 
     Args:
         store: The images. Up to 1 GiB they are handed to TensorFlow once; larger or memory-mapped stores are read
             sample by sample where they lie.
 
-    Returns:
-        A function from a scalar int64 tensor to a tensor of shape (height, width, channels) in the store's dtype.
+    Attributes:
+        at_once: Whether many indices may be given, for images of shape (N, height, width, channels).
     """
-    import numpy as np
-    import tensorflow as tf
 
-    static_shape = store.max_shape if store.uniform else (None, None, store.channels)
-    flat, offsets, shapes = _tensors(store)
+    def __init__(self, store: "ImageStore"):
+        import numpy as np
+        import tensorflow as tf
 
-    def read(index: "tf.Tensor") -> "tf.Tensor":
-        if flat is None:
+        self.store = store
+        self.flat, self.offsets, self.shapes = _tensors(store)
+        self.at_once = self.flat is not None and store.contiguous
+        if self.at_once:
+            values = len(store) * int(np.prod(store.max_shape))
+            self.images = tf.reshape(self.flat[:values], [len(store), *store.max_shape])
+
+    def __call__(self, index: "tf.Tensor") -> "tf.Tensor":
+        """Returns the image (height, width, channels) of a scalar int64 tensor, in the store's dtype."""
+        import numpy as np
+        import tensorflow as tf
+
+        if self.at_once:
+            return tf.gather(self.images, index)
+        store = self.store
+        if self.flat is None:
             image = tf.numpy_function(lambda i: np.ascontiguousarray(store[int(i)]), [index], store.flat.dtype)
         else:
-            shape = shapes[index]
-            image = tf.reshape(tf.slice(flat, offsets[index][None], tf.reduce_prod(shape)[None]), shape)
-        image.set_shape(static_shape)
+            shape = self.shapes[index]
+            image = tf.reshape(tf.slice(self.flat, self.offsets[index][None], tf.reduce_prod(shape)[None]), shape)
+        image.set_shape(store.max_shape if store.uniform else (None, None, store.channels))
         return image
-
-    return read
 
 
 _handed_over: "WeakKeyDictionary[ImageStore, tuple]" = WeakKeyDictionary()

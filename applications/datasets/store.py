@@ -117,9 +117,8 @@ class ImageStore:
             raise ValueError(f"Images have mixed sizes, from {self.min_shape} to {self.max_shape}.")
         if indices is not None:
             return np.stack([self[index] for index in indices])
-        size = int(self.shapes[0].astype(np.int64).prod())
-        if np.array_equal(self.offsets, np.arange(len(self), dtype=np.int64) * size):
-            return self.flat[: len(self) * size].reshape(len(self), *(int(n) for n in self.shapes[0]))
+        if self.contiguous:
+            return self.flat[: len(self) * int(np.prod(self.max_shape))].reshape(len(self), *self.max_shape)
         return np.stack(list(self))
 
     @property
@@ -130,6 +129,14 @@ class ImageStore:
     def uniform(self) -> bool:
         """Whether all images have one shape."""
         return bool((self.shapes == self.shapes[:1]).all())
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether all images have one shape and lie one after the other, from the first value on."""
+        import numpy as np
+
+        size = int(self.shapes[0].astype(np.int64).prod())
+        return self.uniform and np.array_equal(self.offsets, np.arange(len(self), dtype=np.int64) * size)
 
     @property
     def in_memory(self) -> bool:

@@ -50,10 +50,10 @@ def window_samples(
     import tensorflow as tf
 
     from applications.core.augmentation import augment_intensity
-    from applications.core.pipeline import Samples, image_reader
+    from applications.core.pipeline import ImageReader, Samples
     from kerazoo.detection.boxes import NUM_REGRESSED
 
-    read, rows = image_reader(datasets.images), tf.constant(places)
+    read, rows = ImageReader(datasets.images), tf.constant(places)
     num_classes, edge = datasets.num_classes, -(-size // stride)
 
     def drawn(index: np.ndarray, window: np.ndarray) -> np.ndarray:

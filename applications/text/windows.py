@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from applications.text.tokenizer import TextTokenizer
 
 
-def cover(window: tf.Tensor, draws: tf.Tensor, rate: float, tokenizer: TextTokenizer) -> tuple:
+def cover(windows: tf.Tensor, draws: tf.Tensor, rate: float, tokenizer: TextTokenizer) -> tuple:
     """Covers tokens as BERT's authors do: of those chosen, 80 % become [MASK], 10 % another token, 10 % stay.
 
     Args:
-        window: Token numbers, (length,).
+        windows: Token numbers, (batch, length).
         draws: Uniform numbers in [0, 1), one per token.
         rate: Share of tokens that are chosen.
         tokenizer: The tokeniser.
 
     Returns:
-        Covered window, window, and the weights: 1 for chosen tokens, else 0.
+        Covered windows, windows, and the weights: 1 for chosen tokens, else 0.
     """
     import numpy as np
     import tensorflow as tf
@@ -34,8 +34,8 @@ def cover(window: tf.Tensor, draws: tf.Tensor, rate: float, tokenizer: TextToken
     others = np.flatnonzero(tokenizer.ordinary).astype(np.int32)
     which = tf.cast((share - 0.8) * (10.0 * len(others)), tf.int32)
     other = tf.gather(tf.constant(others), tf.clip_by_value(which, 0, len(others) - 1))
-    covered = tf.where(share < 0.8, tokenizer.mask, tf.where(share < 0.9, other, window))
-    return tf.where(chosen, covered, window), window, tf.cast(chosen, tf.float32)
+    covered = tf.where(share < 0.8, tokenizer.mask, tf.where(share < 0.9, other, windows))
+    return tf.where(chosen, covered, windows), windows, tf.cast(chosen, tf.float32)
 
 
 def bits_of_tokens(model: keras.Model, ids: np.ndarray, start: int) -> np.ndarray:

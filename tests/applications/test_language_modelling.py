@@ -148,13 +148,13 @@ def test_windows_are_at_random_places_in_training_and_side_by_side_in_validation
     samples = app.samples(datasets, "train", training=True)
     assert (samples.size, samples.num_draws) == (50, 1)
     for draw, start in ((0.0, 0), (np.float32(1) - np.float32(2**-24), len(ids) - 17)):
-        x, y = (part.numpy() for part in samples.load(np.int64(0), np.array([draw], np.float32)))
-        assert (x == ids[start : start + 16]).all()
-        assert (y == ids[start + 1 : start + 17]).all()
+        x, y = (part.numpy() for part in samples.load(np.array([0]), np.array([[draw]], np.float32)))
+        assert (x[0] == ids[start : start + 16]).all()
+        assert (y[0] == ids[start + 1 : start + 17]).all()
     val = np.array(tokenizer_of(datasets).encode(datasets.part("val")))
     samples = app.samples(datasets, "val", training=False)
     assert samples.size == len(val) // 16
-    assert (samples.load(np.int64(1), np.zeros(0, np.float32))[0].numpy() == val[16:32]).all()
+    assert (samples.load(np.array([1]), np.zeros((1, 0), np.float32))[0].numpy()[0] == val[16:32]).all()
 
 
 @pytest.mark.parametrize("fixture", METRICS)

@@ -181,10 +181,10 @@ def test_targets_are_set_one_token_apart(tmp_path):
     app = SequenceToSequence(data=str(pairs(tmp_path / "p.tsv")))
     data = app.prepared(app.datasets())
     source, target = tokenizers_of(data)
-    inputs, answers = app.samples(data, "val", training=False).load(0, None)
+    inputs, answers = app.samples(data, "val", training=False).load([0], None)
     sources, targets = data.part("val")
-    given, wanted = inputs["target_ids"].numpy(), answers.numpy()
-    assert source.decode(inputs["source_ids"].numpy()) == sources[0]
+    given, wanted = inputs["target_ids"].numpy()[0], answers.numpy()[0]
+    assert source.decode(inputs["source_ids"].numpy()[0]) == sources[0]
     assert given[0] == target.start
     assert target.decode(given) == target.decode(wanted) == targets[0]
     assert np.array_equal(given[1:][wanted[:-1] != target.end][: len(targets[0])], wanted[: len(targets[0])])

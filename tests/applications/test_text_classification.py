@@ -92,11 +92,11 @@ def test_word_dropout_hides_words_in_training_only():
     tokenizer = tokenizer_of(datasets)
     inputs, _ = tokenizer.batch(datasets.part("train"))
     draws = np.linspace(0, 1, inputs.shape[1], dtype=np.float32)
-    tokens = app.samples(datasets, "train", training=True).load(np.int64(3), draws)[0].numpy()
+    tokens = app.samples(datasets, "train", training=True).load([3], draws[None])[0].numpy()[0]
     hidden = (tokens != inputs[3]) & (inputs[3] != tokenizer.unknown)
     assert hidden[: inputs.shape[1] // 2].sum() == (inputs[3][: inputs.shape[1] // 2] > tokenizer.unknown).sum() > 0
     assert not hidden[inputs.shape[1] // 2 + 1 :].any()
-    same = app.samples(datasets, "train", training=False).load(np.int64(3), np.zeros(0))[0].numpy()
+    same = app.samples(datasets, "train", training=False).load([3], np.zeros((1, 0)))[0].numpy()[0]
     assert (same == inputs[3]).all()
 
 

@@ -9,19 +9,22 @@ import tensorflow as tf
 from applications.core.augmentation import NUM_DRAWS, ImageAugmentation, augment_geometry, augment_intensity
 from applications.core.errors import UserError
 from applications.core.pipeline import (
+    ImageReader,
     Samples,
+    Share,
+    _in_order,
     balanced_weights,
     evaluation_batches,
-    image_reader,
+    sample_draws,
     shared_sizes,
     training_batches,
 )
 from applications.datasets.store import ImageStore
 
 
-def numbered(size: int) -> Samples:
+def numbered(size: int, at_once: bool = False) -> Samples:
     """Samples that are their own number and their first draw."""
-    return Samples(size, lambda index, draws: (index, draws[0]), None, num_draws=2)
+    return Samples(size, lambda index, draws: (index, draws[..., 0]), None, num_draws=2, at_once=at_once)
 
 
 def read(batches) -> list[tuple[int, float]]:
@@ -66,6 +69,40 @@ def test_endless_batches_are_the_epochs_one_after_the_other(size, position):
     assert int(batches.cardinality()) < 0, "Keras makes an iterator too many at the end of a known length"
 
 
+@pytest.mark.parametrize("share", [Share(), Share(1, 2), Share(0, 1, 2)])
+@pytest.mark.parametrize("size", [50, 6])
+def test_batches_loaded_at_once_are_those_loaded_one_by_one(size, share):
+    position = 16 if size > 16 else 0
+    one_by_one, at_once = (
+        training_batches(numbered(size, whole), 8, seed=3, epoch=4, position=position, share=share)
+        for whole in (False, True)
+    )
+    assert read(at_once) == read(one_by_one)
+    assert at_once.cardinality() == one_by_one.cardinality()
+    assert at_once.element_spec[0].shape[0] == min(size, 8) // share.workers // share.devices
+
+    chosen = np.arange(size)[::-1].astype(np.int64)
+    for sizes in ([4], [4, 4, 3]):
+        parts = [_in_order(Samples(size, lambda i, d: (i, 2 * i), at_once=w), sizes, chosen) for w in (False, True)]
+        one_by_one, at_once = ([x.numpy().tolist() for x, _ in part] for part in parts)
+        assert at_once == one_by_one
+        assert [number for batch in at_once for number in batch] == chosen.tolist()
+
+
+def test_draws_are_uniform_and_independent():
+    draws = sample_draws(4, 7, tf.constant(3, tf.int64), tf.range(20_000, dtype=tf.int64)).numpy()
+    assert draws.dtype == np.float32
+    assert 0 <= draws.min() < draws.max() < 1
+    counts = np.stack([np.histogram(column, 64, (0, 1))[0] for column in draws.T])
+    chi = ((counts - 20_000 / 64) ** 2 / (20_000 / 64)).sum(axis=1)
+    assert (chi < 104).all(), "63 degrees of freedom: 0.1 % of fair ones are above 104"
+    next_epoch = sample_draws(4, 7, tf.constant(4, tf.int64), tf.range(20_000, dtype=tf.int64)).numpy()
+    together = np.corrcoef(np.concatenate([draws.T, next_epoch.T, draws[1:].T[:, [*range(19_999), 0]]]))
+    assert np.abs(together - np.eye(12)).max() < 0.035, "five standard deviations"
+    one = sample_draws(4, 7, tf.constant(3, tf.int64), tf.constant(11, tf.int64)).numpy()
+    np.testing.assert_array_equal(one, draws[11])
+
+
 def test_a_split_smaller_than_a_batch_is_used():
     assert sorted(i for i, _ in read(training_batches(numbered(3), 8, seed=0))) == [0, 1, 2]
 
@@ -102,7 +139,10 @@ def test_image_reader_returns_what_the_store_holds(tmp_path, dtype, mixed, mappe
     shapes = [(5, 7, 3), (4, 6, 3) if mixed else (5, 7, 3), (5, 7, 3)]
     images = [(random.random(shape) * 200).astype(dtype) for shape in shapes]
     store = ImageStore.from_arrays(images, memory_limit=0 if mapped else None, cache_dir=tmp_path)
-    reader = image_reader(store)
+    reader = ImageReader(store)
+    assert reader.at_once != (mixed or mapped)
+    if reader.at_once:
+        np.testing.assert_array_equal(reader(tf.constant([2, 0], tf.int64)).numpy(), [images[2], images[0]])
     read_all = tf.data.Dataset.range(3).map(reader)
     for image, expected in zip(read_all, images, strict=True):
         assert image.dtype.name == dtype
