@@ -223,7 +223,7 @@ def test_the_meter_tells_a_slow_pipeline_from_a_slow_model(monkeypatch):
             return x
 
         x = tf.data.Dataset.from_tensor_slices((np.ones((40, 1), "float32"), np.ones((40, 1), "float32"))).batch(1)
-        x = x.map(lambda a, b: (tf.ensure_shape(tf.numpy_function(read, [a], tf.float32), (1, 1)), b)).prefetch(2)
+        x = x.map(lambda a, b: (tf.ensure_shape(tf.numpy_function(read, [a], tf.float32), (1, 1)), b))
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         model.compile("sgd", "mse", jit_compile=False)
         meter = meters.DataWait()
@@ -231,11 +231,17 @@ def test_the_meter_tells_a_slow_pipeline_from_a_slow_model(monkeypatch):
         assert len(meter.shares) == 2
         return meter
 
-    slow, quick = share(0.04, 0.0), share(0.0, 0.02)
+    # Nothing of the pipeline is done beforehand. However slow the machine is, 39 steps of two epochs wait at least as
+    # long as reading sleeps, and no sleep of the training itself is counted.
+    slow, quick = share(0.02, 0.0), share(0.0, 0.02)
+    assert slow.seconds_waited >= 2 * 39 * 0.02
+    assert quick.seconds - quick.seconds_waited >= 2 * 39 * 0.02
+    assert slow.figures()["data_wait"] == pytest.approx(slow.seconds_waited / slow.seconds, abs=1e-4)
+
     monkeypatch.setattr(meters, "SHORTEST_WAIT", 0.5)
-    assert slow.figures()["data_wait"] > 0.5
-    assert "waiting for data" in slow.warning()
-    assert quick.figures()["data_wait"] < 0.1
+    for meter, seconds, waited in ((slow, 4.0, 1.0), (quick, 4.0, 0.3)):
+        meter.seconds, meter.seconds_waited = seconds, waited
+    assert "25% of the training was spent waiting for data" in slow.warning()
     assert quick.warning() is None
 
 
