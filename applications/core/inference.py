@@ -34,8 +34,6 @@ class Predictor:
     """
 
     def __init__(self, model: keras.Model, batch_size: int = 128):
-        import functools
-
         import tensorflow as tf
 
         self.model = model
@@ -44,8 +42,7 @@ class Predictor:
         self.batch_size = first.shape[0] or batch_size
         self._fixed = first.shape[0] is not None
         self._one = isinstance(self._types, tf.TensorSpec)
-        call = functools.partial(model, training=False)
-        traced = tf.function(call, autograph=False)
+        traced = tf.function(lambda x: model(x, training=False), autograph=False)
         try:
             self._call = traced.get_concrete_function(self._types)  # the way into it is shorter than into `traced`
         except (TypeError, ValueError):  # `UpSampling2D` of Keras interpolates images of known sizes only
