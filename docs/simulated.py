@@ -22,6 +22,7 @@ from applications.datasets.simulators import (
     particles,
     scenes,
     shapes,
+    volumes,
     walls,
 )
 
@@ -74,6 +75,21 @@ def _beside(image: np.ndarray, mark: Callable[[Any], None]) -> Figure:
 def _nuclei() -> Figure:
     scene = fluorescence.simulate_nuclei(fluorescence.NucleiParameters(size=160, num_nuclei=25), SEED)
     return _beside(scene.image, lambda axes: _outlined(axes, scene.instances))
+
+
+def _nuclei3d() -> Figure:
+    scene = volumes.simulate_volume(volumes.VolumeParameters(depth=20, size=80, num_nuclei=40), SEED)
+    middle = (scene.image.shape[0] // 2, scene.image.shape[1] // 2)
+    figure = Figure(figsize=(7.8, 2.6), layout="constrained")
+    plane, marked, section = figure.subplots(1, 3)
+    for axes in (plane, marked):
+        show_image(axes, scene.image[middle[0]])
+    _outlined(marked, scene.instances[middle[0]])
+    show_image(section, scene.image[:, middle[1]])
+    section.set_aspect(volumes.VolumeParameters().plane_distance)
+    for axes, title in ((plane, "a plane"), (marked, "its nuclei"), (section, "a section along the axis")):
+        axes.set_title(title, fontsize=9)
+    return figure
 
 
 def _walls() -> Figure:
@@ -183,6 +199,8 @@ def _imu() -> Figure:
 SIMULATED = (
     Simulated("nuclei", "semantic-segmentation and instance-segmentation", fluorescence.NucleiParameters,
               "Nuclei, and their outlines.", _nuclei),
+    Simulated("nuclei3d", "instance-segmentation with `--model unet3d`", volumes.VolumeParameters,
+              "A volume of nuclei.", _nuclei3d),
     Simulated("cells", "particle-tracking", cells.CellParameters,
               "A film of dividing nuclei; the last frame with the way of each.", _cells),
     Simulated("particles", "particle-tracking", particles.ParticleParameters,

@@ -255,7 +255,7 @@ def image_reader(store: "ImageStore") -> "Callable[[tf.Tensor], tf.Tensor]":
     import numpy as np
     import tensorflow as tf
 
-    static_shape = store.max_shape if store.uniform else (None, None, store.channels)
+    static_shape = store.max_shape if store.uniform else (*[None] * (store.shapes.shape[1] - 1), store.channels)
     flat, offsets, shapes = _tensors(store)
 
     def read(index: "tf.Tensor") -> "tf.Tensor":
