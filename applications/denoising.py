@@ -372,15 +372,17 @@ class Denoising(Application):
         return [Prediction(*pair) for pair in each_usable(inputs, denoised, self.on_bad_file)]
 
     def write(self, predictions: list[Prediction], folder: Path) -> list[Path]:
-        """Writes for each file `NAME_denoised.tif` as ImageJ reads it, or `.png` for a picture that is no TIFF."""
+        """Writes for each file `NAME_denoised.tif` as ImageJ reads it, `.png` for a picture, `.zarr` for zarr."""
         from applications.core.inference import unique_stems
         from applications.core.pictures import write_image
-        from applications.datasets.stacks import is_stack, write_stack
+        from applications.datasets.stacks import is_stack, write_stack, write_zarr
 
         written = []
         stems = unique_stems(prediction.file for prediction in predictions)
         for stem, (file, stack) in zip(stems, predictions, strict=True):
-            if is_stack(file) or stack.pixels.dtype.kind == "f":
+            if file.suffix.lower() == ".zarr":
+                written.append(write_zarr(folder / f"{stem}_denoised.zarr", stack.pixels, stack.spacing))
+            elif is_stack(file) or stack.pixels.dtype.kind == "f":
                 written.append(write_stack(folder / f"{stem}_denoised.tif", stack.pixels, spacing=stack.spacing))
             else:
                 written.append(write_image(folder / f"{stem}_denoised", stack.pixels[0, 0]))

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from applications.core.report import Result
     from applications.datasets.instances import InstanceData
     from applications.datasets.store import ImageStore
-    from applications.imaging.objects import Finder, Prediction
+    from applications.imaging.objects import Finder, Objects, Prediction
+    from applications.imaging.volumes import VolumePrediction
 
 SETTINGS_FILE = "objects.json"
 NOT_COUNTED = 255
@@ -35,7 +36,11 @@ class InstanceSegmentation(Application):
 
     Training looks at random crops, prediction at whole images of any size, in tiles where they are large. Each image is
     normalised by itself, from its 1st to its 99.8th percentile. Data: `nuclei` (simulated fluorescence images,
-    embedded), or a folder with `images/` and `masks/` whose masks hold one number per object.
+    embedded), or a folder with `images/` and `masks/` whose masks hold one number per object. With a table
+    `classes.csv` (image, object, class) beside them stardist learns the classes of objects, too.
+
+    `unet3d` does the same in volumes: of stacks it learns the background, the inside and the boundary of each object.
+    Planes are interpolated so that voxels are cubes, which needs their distance.
 
     Example:
         >>> from applications.core.training import start
@@ -46,23 +51,33 @@ class InstanceSegmentation(Application):
     task: ClassVar[str] = "instance-segmentation"
     summary: ClassVar[str] = "every object with its outline"
     kinds: ClassVar[tuple[str, ...]] = ("instance_segmentation",)
-    further_models: ClassVar[tuple[str, ...]] = ("unet", "unet_small")
+    further_models: ClassVar[tuple[str, ...]] = ("unet", "unet_small", "unet3d")
     reserved_options: ClassVar[tuple[str, ...]] = Application.reserved_options
 
-    data: str = option("nuclei", "`nuclei`, or a folder with images/ and masks/ (one number per object).")
+    data: str = option(
+        "nuclei", "`nuclei` (of unet3d volumes of them), or a folder with images/ and masks/ (one number per object)."
+    )
     model: str = option(
-        "stardist", "stardist for round objects, cellpose for any shape; unet_small or unet finds boundaries."
+        "stardist",
+        "stardist for round objects, cellpose for any shape; unet_small or unet finds boundaries, unet3d in volumes.",
     )
     model_options: dict[str, Any] = option(
-        {}, "Arguments of the builder; by default `grid=2`, of cellpose `filters=(16, 32, 64)`, for a laptop."
+        {},
+        "Arguments of the builder; by default `grid=2`, of cellpose `filters=(16, 32, 64)`, of unet3d `filters=8, "
+        'depth=2, padding="same"`, for a laptop.',
     )
     epochs: int = option(40, "Passes over the training data.", minimum=1)
     batch_size: int = option(4, "Crops per step, over all devices together.", minimum=1)
     learning_rate: float = option(1e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
-    crop_size: int = option(128, "Height and width of the training crops in pixels.", minimum=32)
+    crop_size: int | None = option(
+        None, "Height and width of the training crops in pixels; none: 128, of volumes 32, as their depth.", minimum=32
+    )
     crops_per_image: int | None = option(
         None, "Crops taken from each image per epoch; none: as many as cover its area.", minimum=1
+    )
+    anisotropy: float | None = option(
+        None, "Of volumes the distance of planes over that of pixels; none: what the files say.", above=0
     )
     augment: InstanceAugmentation = group(InstanceAugmentation, "Random changes of the training crops.")
 
@@ -77,8 +92,12 @@ class InstanceSegmentation(Application):
                 f"model_options.num_rays: {rays} directions cannot be turned by 90 degrees; give a multiple of 4, or "
                 "--augment.quarter-turns false."
             )
-        if self.crop_size % 32:
+        if self.crop % 32:
             raise UserError(f"crop_size: expected a multiple of 32, received {self.crop_size}.")
+        if self.anisotropy is not None and not self.volumes:
+            raise UserError(f"anisotropy: {self.model} looks at images one by one; volumes have --model unet3d.")
+        if self.volumes and self.options["padding"] != "same":
+            raise UserError('model_options.padding: objects reach to the faces of a volume; leave it at "same".')
 
     @property
     def method(self) -> str:
@@ -86,10 +105,24 @@ class InstanceSegmentation(Application):
         return self.model if self.model in ("stardist", "cellpose") else "boundaries"
 
     @property
+    def volumes(self) -> bool:
+        """Whether the network looks at volumes."""
+        return self.model == "unet3d"
+
+    @property
+    def crop(self) -> int:
+        """Pixels of a training crop along each of its axes."""
+        return self.crop_size or (32 if self.volumes else 128)
+
+    @property
     def options(self) -> dict[str, Any]:
         """The builder's arguments, those of a laptop where nothing was said."""
-        laptop: dict[str, dict[str, Any]] = {"stardist": {"grid": 2}, "cellpose": {"filters": (16, 32, 64)}}
-        return {**laptop.get(self.method, {}), **self.model_options}
+        laptop: dict[str, dict[str, Any]] = {
+            "stardist": {"grid": 2},
+            "cellpose": {"filters": (16, 32, 64)},
+            "unet3d": {"filters": 8, "depth": 2, "padding": "same"},
+        }
+        return {**laptop.get(self.model, {}), **self.model_options}
 
     @property
     def grid(self) -> int:
@@ -109,9 +142,12 @@ class InstanceSegmentation(Application):
         return self.grid * 2 ** self.options.get("depth", 3 if self.model != "unet" else 4)
 
     def datasets(self, progress: Callable | None = None) -> InstanceData:
-        from applications.datasets.instances import load_instances
+        from applications.datasets.instances import load_instances, without_classes
 
-        return load_instances(self.data, **self.loading(progress))
+        found = load_instances(self.data, volumes=self.volumes, anisotropy=self.anisotropy, **self.loading(progress))
+        if found.object_classes and self.method != "stardist":
+            return without_classes(found, f"{self.model} does not tell the classes of objects apart, stardist does.")
+        return found
 
     def prepared(self, datasets: InstanceData) -> InstanceData:  # type: ignore[override]
         """With the factor that makes objects as large as the network takes them."""
@@ -146,15 +182,25 @@ class InstanceSegmentation(Application):
     def recalled(self, datasets: InstanceData, known: dict[str, Any]) -> InstanceData:  # type: ignore[override]
         return dataclasses.replace(datasets, settings=_settings(known))
 
+    def as_trained(self, datasets: InstanceData, known: dict[str, Any]) -> InstanceData:  # type: ignore[override]
+        import numpy as np
+
+        found: Any = super().as_trained(datasets, known)
+        numbers = np.array([list(known["class_names"]).index(name) for name in datasets.class_names])
+        return dataclasses.replace(found, object_classes=tuple(numbers[each] for each in datasets.object_classes))
+
     def samples(self, datasets: InstanceData, split: str, *, training: bool) -> Samples:  # type: ignore[override]
         import tensorflow as tf
 
         from applications.core.pipeline import ImageReader
         from applications.imaging.instance_targets import changed_pixels, moved
+        from applications.imaging.volumes import volume_samples
         from applications.semantic_segmentation import at_least, crop_places
 
         images, targets = self._stores(datasets, split)
-        size, grid = self.crop_size, self.grid
+        if self.volumes:
+            return volume_samples(images, targets, self.crop, self.crops_per_image, self.augment, training=training)
+        size, grid = self.crop, self.grid
         # With what lies before its first pixel that is described a crop has the described ones in its middle, where
         # turns and mirrors leave them; it is cut off afterwards.
         before, window = grid - 1, size + grid - 1
@@ -176,7 +222,7 @@ class InstanceSegmentation(Application):
             return (image, target) if training else (image[before:, before:], target)
 
         def augment(images: tf.Tensor, targets: tf.Tensor, draws: tf.Tensor) -> tuple:
-            images, targets = moved(images, targets, draws, self.augment, self.method)
+            images, targets = moved(images, targets, draws, self.augment, self.method, self.num_rays)
             return changed_pixels(images[:, before:, before:], draws, self.augment), targets
 
         if training:
@@ -194,14 +240,18 @@ class InstanceSegmentation(Application):
         assert datasets.instances is not None
         scale, images, targets = datasets.settings["scale"], [], []
         for index in datasets.split[split]:
-            image = _normalised(rescaled(datasets.images[index], scale))
-            labels = rescaled(datasets.instances[index], scale, nearest_pixel=True)[..., 0]
+            factors = [scale * by for by in datasets.stretch(index)]
+            image = _normalised(rescaled(datasets.images[index], factors))
+            labels = rescaled(datasets.instances[index], factors, nearest_pixel=True)[..., 0]
             # Continued to a whole crop here, since what reflection makes of flows and distances points the wrong way.
-            image, labels = _at_least(image, self.crop_size), _at_least(labels, self.crop_size)
+            image, labels = (_at_least(part, self.crop, labels.ndim) for part in (image, labels))
             before = (self.grid - 1, 0)
-            images.append(np.pad(image, (before, before, (0, 0)), mode="symmetric"))
+            images.append(np.pad(image, [*[before] * labels.ndim, (0, 0)], mode="symmetric"))
             if self.method == "stardist":
-                targets.append(star_convex.star_targets(labels, self.num_rays, grid=self.grid))
+                classes = None
+                if datasets.object_classes:
+                    classes = np.append(0, datasets.object_classes[index])[np.maximum(labels, 0)]
+                targets.append(star_convex.star_targets(labels, self.num_rays, grid=self.grid, classes=classes))
             elif self.method == "cellpose":
                 targets.append(flows.flow_targets(labels))
             else:
@@ -211,7 +261,9 @@ class InstanceSegmentation(Application):
 
     def build(self, datasets: InstanceData, dtype: str | None = None) -> keras.Model:  # type: ignore[override]
         app = dataclasses.replace(self, model_options=self.options)
-        return app.create((None, None, datasets.channels), 3 if self.method == "boundaries" else None, dtype=dtype)
+        sizes = (None,) * (3 if self.volumes else 2)
+        maps = 3 if self.method == "boundaries" else datasets.num_object_classes
+        return app.create((*sizes, datasets.channels), maps, dtype=dtype)
 
     def compile(self, model: keras.Model, optimizer: Any, **execution: Any) -> None:
         import kerazoo
@@ -224,22 +276,42 @@ class InstanceSegmentation(Application):
         model.compile(optimizer, losses[self.method](), **execution)
 
     def _finder(self, model: keras.Model, settings: Mapping[str, float]) -> Finder:
-        from applications.imaging.objects import Finder
+        from applications.imaging import objects, volumes
 
-        return Finder(model, self.method, settings, multiple=self.multiple, num_rays=self.num_rays, grid=self.grid)
+        largest = volumes.LARGEST if self.volumes else objects.LARGEST
+        return objects.Finder(
+            model,
+            self.method,
+            settings,
+            multiple=self.multiple,
+            num_rays=self.num_rays,
+            grid=self.grid,
+            largest=largest,
+        )
 
-    def _found(self, model: keras.Model, datasets: InstanceData) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Returns the true and the found label images of the test split."""
+    def _found(self, model: keras.Model, datasets: InstanceData) -> tuple[list[np.ndarray], list[Objects]]:
+        """Returns the true label images of the test split and what is found."""
         find, test = self._finder(model, datasets.settings), datasets.split["test"]
         assert datasets.instances is not None
-        return [datasets.instances[index][..., 0] for index in test], [find(datasets.images[i]).labels for i in test]
+        founds = [find(datasets.images[index], datasets.stretch(index)) for index in test]
+        return [datasets.instances[index][..., 0] for index in test], founds
+
+    def _metrics(self, datasets: InstanceData, truths: list[np.ndarray], found: list[Objects]) -> dict[str, float]:
+        from applications.imaging import object_classes
+        from applications.imaging.instance_report import instance_metrics
+
+        metrics = instance_metrics(truths, [objects.labels for objects in found])
+        if datasets.object_classes:
+            metrics |= object_classes.class_metrics(datasets, truths, found)
+        return metrics
 
     def report(self, model: keras.Model, datasets: InstanceData) -> Result:  # type: ignore[override]
         from applications.core.report import Figure, Result, Table
         from applications.imaging import instance_report as parts
 
         test = datasets.split["test"]
-        truths, founds = self._found(model, datasets)
+        truths, found = self._found(model, datasets)
+        founds = [objects.labels for objects in found]
         names = [datasets.ids[index] for index in test]
         images = [datasets.images[index] for index in test]
         per_image, order = parts.image_table(names, truths, founds)
@@ -250,70 +322,108 @@ class InstanceSegmentation(Application):
         figures = [Figure("matched", "Test images with matched outlines", panels(list(range(len(test)))[:4]))]
         if len(test) > 4:
             figures.append(Figure("worst", "The images with the lowest average precision", panels(order[:4])))
+        tables = [parts.precision_table(truths, founds), per_image]
+        if datasets.object_classes:
+            from applications.imaging.object_classes import class_table
+
+            tables.append(class_table(datasets, truths, found))
         settings = Table(
             "Settings, chosen on training and validation images", ("setting", "value"), list(datasets.settings.items())
         )
         return Result(
-            metrics=parts.instance_metrics(truths, founds),
+            metrics=self._metrics(datasets, truths, found),
             headline="ap_50",
-            tables=[parts.precision_table(truths, founds), per_image, settings],
+            tables=[*tables, settings],
             figures=figures,
         )
 
     def baseline(self, datasets: InstanceData) -> tuple[str, dict[str, float]]:  # type: ignore[override]
-        """A threshold, and a watershed of the distances to the background."""
-        from applications.imaging.instance_report import instance_metrics
+        """A threshold, and a watershed of the distances to the background; the most frequent class for all."""
+        import numpy as np
+
+        from applications.imaging.objects import Objects
         from applications.imaging.watershed import threshold_and_watershed
 
         assert datasets.instances is not None
         test, bright = datasets.split["test"], objects_are_bright(datasets)
         truths = [datasets.instances[index][..., 0] for index in test]
-        founds = [threshold_and_watershed(datasets.images[index], bright) for index in test]
-        return "threshold and watershed", instance_metrics(truths, founds)
+        labels = [threshold_and_watershed(datasets.images[index], bright, datasets.stretch(index)) for index in test]
+        usual = 0
+        if datasets.object_classes:
+            usual = np.bincount(np.concatenate([datasets.object_classes[i] for i in datasets.split["train"]])).argmax()
+        counts = [int(each.max(initial=0)) for each in labels]
+        found = [
+            Objects(each, np.ones(count), np.full(count, usual)) for each, count in zip(labels, counts, strict=True)
+        ]
+        return "threshold and watershed", self._metrics(datasets, truths, found)
 
     def scores(self, model: keras.Model, datasets: InstanceData) -> tuple[str, dict[str, float]]:  # type: ignore[override]
-        from applications.imaging.instance_report import instance_metrics
+        return "ap_50", self._metrics(datasets, *self._found(model, datasets))
 
-        return "ap_50", instance_metrics(*self._found(model, datasets))
-
-    def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> list[Prediction]:
-        """Of a stack every plane by itself."""
+    def predict(
+        self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]
+    ) -> list[Prediction] | list[VolumePrediction]:
+        """Of a stack every plane by itself, or the volume."""
         from applications.core.inference import adapted, each_usable
         from applications.imaging.objects import Prediction, read_planes
 
+        if self.volumes:
+            return self._predict_volumes(model, inputs, about)
         find, predictions = self._finder(model, _settings(about)), []
         for path, (planes, times, spacing) in each_usable(inputs, read_planes, self.on_bad_file):
             images = [adapted(plane, about["channels"], about["value_range"], str(path)) for plane in planes]
-            predictions.append(Prediction(path, images, [find(image) for image in images], times, spacing))
+            found = [find(image) for image in images]
+            predictions.append(Prediction(path, images, found, times, spacing, tuple(about["class_names"])))
         return predictions
 
-    def write(self, predictions: list[Prediction], folder: Path) -> list[Path]:
+    def _predict_volumes(self, model: keras.Model, inputs: Iterable[Path], about: dict) -> list[VolumePrediction]:
+        from applications.core.inference import adapted, each_usable
+        from applications.datasets.volumes import read_volume
+        from applications.imaging.volumes import VolumePrediction
+
+        find, predictions = self._finder(model, _settings(about)), []
+
+        def read(path: Path) -> Any:
+            return read_volume(path, self.anisotropy)
+
+        for path, volume in each_usable(inputs, read, self.on_bad_file):
+            pixels = adapted(volume.pixels, about["channels"], about["value_range"], str(path))
+            found = find(pixels, (volume.anisotropy, 1.0, 1.0))
+            predictions.append(VolumePrediction(path, volume._replace(pixels=pixels), found))
+        return predictions
+
+    def write(self, predictions: Any, folder: Path) -> list[Path]:
         """Writes for each file `NAME_labels.tif`, `NAME_objects.csv` and `NAME_overlay.png`."""
         from applications.core.inference import unique_stems
         from applications.imaging.objects import write_objects
+        from applications.imaging.volumes import write_volume
 
+        write = write_volume if self.volumes else write_objects
         stems = unique_stems(prediction.file for prediction in predictions)
         return [
             file
             for stem, prediction in zip(stems, predictions, strict=True)
-            for file in write_objects(stem, prediction, folder)
+            for file in write(stem, prediction, folder)
         ]
 
     def serving(self, datasets: InstanceData) -> Serving:  # type: ignore[override]
         images, _ = self._stores(dataclasses.replace(datasets, split={"train": datasets.split["train"][:32]}), "train")
         import numpy as np
 
-        size, settings = self.crop_size, ", ".join(f"{name} {value:g}" for name, value in datasets.settings.items())
+        settings = ", ".join(f"{name} {value:g}" for name, value in datasets.settings.items())
         maps = {
-            "stardist": "object probability and distances to the outline along rays, in pixels",
+            "stardist": "object probability and distances to the outline along rays, in pixels"
+            + (f", then probabilities of {', '.join(datasets.class_names)}" if datasets.object_classes else ""),
             "cellpose": "5 times the flow down and right, and the logit of lying in an object",
             "boundaries": "probabilities of background, inside and boundary",
         }[self.method]
+        sizes, crop = "depth, height, width" if self.volumes else "height, width", slice(self.crop)
+        rank = 3 if self.volumes else 2
         return Serving(
-            samples=np.stack([image[:size, :size] for image in images]).astype(np.float32),
+            samples=np.stack([image[(crop,) * rank] for image in images]).astype(np.float32),
             labels=(),
             signature={
-                "input": f"images, float32, (batch, height, width, {datasets.channels}), each with its 1st percentile "
+                "input": f"images, float32, (batch, {sizes}, {datasets.channels}), each with its 1st percentile "
                 "at 0 and its 99.8th at 1",
                 "output": f"{maps}, float32; kerazoo.detection makes objects of it, with {settings}",
             },
@@ -347,12 +457,12 @@ def _normalised(image: np.ndarray) -> np.ndarray:
     return normalised(image)
 
 
-def _at_least(image: np.ndarray, size: int) -> np.ndarray:
-    """Continues an image or a label image by reflection."""
+def _at_least(image: np.ndarray, size: int, rank: int) -> np.ndarray:
+    """Continues an image or a label image by reflection, along its first axes."""
     import numpy as np
 
-    missing = [(0, max(0, size - length)) for length in image.shape[:2]]
-    return np.pad(image, [*missing, *[(0, 0)] * (image.ndim - 2)], mode="symmetric")
+    missing = [(0, max(0, size - length)) for length in image.shape[:rank]]
+    return np.pad(image, [*missing, *[(0, 0)] * (image.ndim - rank)], mode="symmetric")
 
 
 def objects_are_bright(datasets: InstanceData) -> bool:
@@ -362,7 +472,7 @@ def objects_are_bright(datasets: InstanceData) -> bool:
     assert datasets.instances is not None
     balance = 0.0
     for index in datasets.split["train"]:
-        image = np.asarray(datasets.images[index], np.float32).mean(axis=2)
+        image = np.asarray(datasets.images[index], np.float32).mean(axis=-1)
         inside = datasets.instances[index][..., 0] > 0
         if inside.any() and not inside.all():
             balance += float(image[inside].mean() - image[~inside].mean()) / max(float(image.std()), 1e-9)

@@ -92,8 +92,8 @@ class ParticleTracking(Application):
     def datasets(self, progress: Callable | None = None) -> FilmData:  # type: ignore[override]
         from applications.datasets.films import load_films
 
-        loading = self.loading(progress)
-        data = load_films(self.data, **{k: loading[k] for k in ("fractions", "seed", "options", "progress")})
+        wanted = ("fractions", "seed", "data_dir", "options", "progress")
+        data = load_films(self.data, **{k: v for k, v in self.loading(progress).items() if k in wanted})
         for name, film in zip(data.ids, data.films, strict=True):
             if min(film.shape[1:]) < self.crop_size:
                 raise UserError(

@@ -2,15 +2,16 @@
 
     python docs/generate.py [FOLDER]
 
-FOLDER (default: docs/) receives `models/*.md`, `applications/*.md`, `fidelity.md`, `quality.md` and `exports.md`. All
-of it comes from where it is said already: cards, docstrings and signatures of the builders (from their source),
-configuration classes of the applications, the references of the tests in `tests/kerazoo/references/`, and the
-measurements in `benchmarks/results/`.
+FOLDER (default: docs/) receives `models/*.md`, `applications/*.md`, `simulated.md` and its pictures, `fidelity.md`,
+`quality.md` and `exports.md`. All of it comes from where it is said already: cards, docstrings and signatures of the
+builders (from their source), configuration classes of the applications, the simulators, the references of the tests in
+`tests/kerazoo/references/`, and the measurements in `benchmarks/results/`.
 Neither Keras nor TensorFlow is imported.
 """
 
 import ast
 import configparser
+import dataclasses
 import importlib
 import importlib.util
 import inspect
@@ -23,7 +24,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+
+import simulated  # noqa: E402
 
 from applications.core import config  # noqa: E402
 from kerazoo import catalog  # noqa: E402
@@ -447,6 +450,44 @@ def search_figures() -> str:
     )
 
 
+# --- simulated data -------------------------------------------------------------------------------
+
+
+def simulated_page() -> str:
+    """Returns the page of the simulators: a picture of each, and its parameters."""
+    parts = []
+    for entry in simulated.SIMULATED:
+        attributes = sections(entry.parameters.__doc__)["Attributes"]
+        # `gain, read_noise: of the camera` explains two.
+        meanings = {
+            name: meaning
+            for names, meaning in re.findall(r"^(\w+(?:, \w+)*): (.*(?:\n +.*)*)", attributes, flags=re.M)
+            for name in names.split(", ")
+        }
+        rows = [
+            [f"`{field.name}`", code(field.default), meanings[field.name]]
+            for field in dataclasses.fields(entry.parameters)
+        ]
+        body = f"{entry.caption} For {entry.task}."
+        parts.append(
+            section(
+                entry.name,
+                page(
+                    body,
+                    f"![{entry.caption}](simulated/{entry.name}.png)",
+                    table(["option", "default", "meaning"], rows),
+                ),
+            )
+        )
+    head = (
+        "What the tasks learn from where no data are given, and how a method is tested where the truth must be known. "
+        "`--data NAME` chooses one, `--data-options.OPTION VALUE` changes how it is drawn; of a pair of numbers each "
+        "example draws its own value. Each is also a data set of TFDS, prepared once, and a function in "
+        "`applications.datasets.simulators` of parameters and a seed."
+    )
+    return page("# Simulated data", head, *parts)
+
+
 # --- exports --------------------------------------------------------------------------------------
 
 FORMATS = {
@@ -542,12 +583,15 @@ def generate(folder: Path) -> list[Path]:
     pages |= {f"models/{card.name}.md": model_page(card) for card in cards}
     pages |= {"fidelity.md": fidelity_page(cards), "quality.md": quality_page(), "exports.md": exports_page()}
     pages |= {f"applications/{name}.md": application_page(name, cls) for name, cls in classes.items()}
-    for kind in ("models", "applications"):
+    pages["simulated.md"] = simulated_page()
+    for kind, ending in {"models": "md", "applications": "md", "simulated": "png"}.items():
         (folder / kind).mkdir(parents=True, exist_ok=True)
-        for old in (folder / kind).glob("*.md"):
+        for old in (folder / kind).glob(f"*.{ending}"):
             old.unlink()
     for name, text in pages.items():
         (folder / name).write_text(text, encoding="utf-8")
+    for entry in simulated.SIMULATED:
+        (folder / "simulated" / f"{entry.name}.png").write_bytes(simulated.picture(entry))
     return [folder / name for name in pages]
 
 

@@ -113,13 +113,15 @@ def predict_array(model: keras.Model, inputs: Any, batch_size: int = 128) -> np.
 
 
 def padded(image: np.ndarray, multiple: int) -> np.ndarray:
-    """Returns an image continued by reflection to the next multiple in height and width (at bottom and right)."""
+    """Returns an image or volume continued by reflection to the next multiple of each size but the channels.
+
+    It is continued at its far ends, the bottom and the right.
+    """
     import numpy as np
 
-    height, width = image.shape[:2]
-    missing = (-height % multiple, -width % multiple)
-    mode = "reflect" if missing[0] < height and missing[1] < width else "symmetric"
-    return np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode=mode)
+    missing = [-length % multiple for length in image.shape[:-1]]
+    reflects = all(added < length for added, length in zip(missing, image.shape, strict=False))
+    return np.pad(image, [*((0, added) for added in missing), (0, 0)], mode="reflect" if reflects else "symmetric")
 
 
 def find_images(inputs: Iterable[str | Path]) -> list[Path]:

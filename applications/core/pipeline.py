@@ -320,7 +320,8 @@ class ImageReader:
         else:
             shape = self.shapes[index]
             image = tf.reshape(tf.slice(self.flat, self.offsets[index][None], tf.reduce_prod(shape)[None]), shape)
-        image.set_shape(store.max_shape if store.uniform else (None, None, store.channels))
+        free = [None] * (store.shapes.shape[1] - 1)
+        image.set_shape(store.max_shape if store.uniform else (*free, store.channels))
         return image
 
 

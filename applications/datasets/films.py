@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from kerazoo.tracking import Tracks
 
 FEWEST_FRAMES = 2
-FILMS = 12
 LABEL_ENDINGS = ("labels", "label", "masks", "mask")
 _COLUMNS = {
     "frame": ("frame", "t", "time"),
@@ -108,6 +107,7 @@ def load_films(
     *,
     fractions: tuple[float, float, float] = FRACTIONS,
     seed: int = 0,
+    data_dir: str | None = None,
     options: Mapping | None = None,
     progress: Progress | None = None,
 ) -> FilmData:
@@ -116,8 +116,9 @@ def load_films(
     Args:
         data: `particles` or `cells` (simulated), or a folder of TIFF stacks with a CSV file of the same name each: the
             columns frame (from 0), y, x in pixels, and if it is known track.
-        fractions, seed, progress: as in `load_classification`; parts have no film in common.
-        options: of a simulated set: `films`, and those of `ParticleParameters` or `CellParameters`.
+        fractions, seed, data_dir, progress: as in `load_classification`; parts have no film in common.
+        options: of a simulated set: `films`, `seed` (that of the split otherwise) and the fields of
+            `ParticleParameters` or `CellParameters`.
 
     Returns:
         The films.
@@ -127,7 +128,7 @@ def load_films(
     """
     check_fractions(fractions)
     if data in FILM_NAMES:
-        return _simulated(data, options, fractions, seed, progress)
+        return _simulated(data, data_dir, options, fractions, seed, progress)
     if options:
         raise UserError(f"data_options belong to {', '.join(FILM_NAMES)}, received {', '.join(options)} for {data!r}.")
     root = Path(data).expanduser()
@@ -147,42 +148,22 @@ def normalised(film: np.ndarray) -> np.ndarray:
     return ((film - low) / max(high - low, 1e-6)).astype(np.float32)
 
 
-def _simulated(data: str, options, fractions, seed: int, progress: Progress | None) -> FilmData:
-    from applications.datasets.embedded.options import changed_options
-    from applications.datasets.simulators.cells import CellParameters, simulate_cells
-    from applications.datasets.simulators.particles import ParticleParameters, film, simulate_particles
+def _simulated(data: str, data_dir, options, fractions, seed: int, progress: Progress | None) -> FilmData:
+    from applications.datasets.embedded.films import Cells, Particles, tracks_of
+    from applications.datasets.embedded.prepare import prepare
+    from applications.datasets.sources import read_examples
 
-    kind: Any = ParticleParameters if data == "particles" else CellParameters
-    usual = {"size": 128, "frames": 20, "particles": 40} if data == "particles" else {"size": 128, "cells": 6}
-    changed = changed_options(data, {**usual, **(options or {})}, {"films": FILMS}, kind)
-    count = changed.pop("films", FILMS)
-    if count < 3:
-        raise UserError(f"Data set {data!r} needs at least 3 films, received {count}.")
-    films, truths = [], []
-    try:
-        parameters = kind(**changed)
-        for index in range(count):
-            if data == "particles":
-                scene = simulate_particles(parameters, (seed, index))
-                pictures, truth = film(parameters, scene, (seed, index, 1)), scene.truth
-            else:
-                cells = simulate_cells(parameters, seed * 1000 + index)
-                pictures, truth = cells.images, cells.truth
-            films.append(normalised(pictures))
-            truths.append(truth)
-            if progress is not None:
-                progress(index + 1, count, "simulating films")
-    except ValueError as error:
-        raise UserError(f"Data set {data!r} cannot be simulated: {error}") from error
-    what = "diffusing particles" if data == "particles" else "nuclei that move and divide"
+    simulated: Any = {"particles": Particles, "cells": Cells}[data]
+    builder = prepare(simulated, data_dir, simulated.config({"seed": seed, **(options or {})}), progress)
+    examples = list(read_examples(builder, "train"))
     return FilmData(
         name=data,
-        description=f"Simulated fluorescence films of {what} (photon-counting camera model).",
-        films=films,
-        truths=truths,
+        description=simulated.description,
+        films=[normalised(example["film"]) for example in examples],
+        truths=[tracks_of(example) for example in examples],
         linked=True,
-        split=split_indices(count, fractions=fractions, seed=seed),
-        ids=tuple(f"film {index}" for index in range(count)),
+        split=split_indices(len(examples), fractions=fractions, seed=seed),
+        ids=tuple(f"film {index}" for index in range(len(examples))),
     )
 
 

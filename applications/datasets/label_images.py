@@ -21,10 +21,12 @@ class CheckedLabels(NamedTuple):
     Attributes:
         labels: `(H, W)` or `(D, H, W)` int32: 0 background, 1..n objects, -1 not to be counted.
         remarks: what was changed; short, without the file's name.
+        ids: `(n,)` the numbers that objects 1 to n have in the file; none where the file numbers no objects.
     """
 
     labels: np.ndarray
     remarks: tuple[str, ...]
+    ids: tuple[int, ...] = ()
 
 
 def read_labels(path: Path) -> CheckedLabels:
@@ -69,7 +71,7 @@ def check_labels(array: np.ndarray, path: Path) -> CheckedLabels:
     _refuse_interpolated(labels, ids, pieces, path)
     if len(ids) and ids[-1] != len(ids):
         remarks.append("gaps in the numbers of its objects were closed")
-    return CheckedLabels(relabel_sequential(labels), tuple(remarks))
+    return CheckedLabels(relabel_sequential(labels), tuple(remarks), tuple(ids.tolist()))
 
 
 def _without_colours(array: np.ndarray, path: Path) -> np.ndarray:

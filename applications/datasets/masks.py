@@ -20,6 +20,7 @@ from applications.datasets.loading import (
     read_headers,
     relative_name,
 )
+from applications.datasets.object_classes import CLASS_TABLE
 from applications.datasets.pixels import value_range
 from applications.datasets.readers import (
     BadFileError,
@@ -98,7 +99,7 @@ def find_pairs(root: Path, bad: BadFiles) -> tuple[list[Pair], list[str]]:
     _, others = scan_folder(root)
     if (root / CLASS_FILE).is_file():
         others[".txt"] -= 1
-    others[".csv"] -= (root / GROUP_FILE).is_file()
+    others[".csv"] -= (root / GROUP_FILE).is_file() + (root / CLASS_TABLE).is_file()
     pairs: list[Pair] = []
     for images, masks, split in folder_pairs(root):
         pairs += [Pair(*files, split) for files in match(images, masks, bad)]

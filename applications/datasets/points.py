@@ -115,9 +115,9 @@ def _simulated(kind: str, *, data_dir, options, fractions, seed, channels, progr
     from applications.datasets.sources import read_examples
 
     simulated = Lattices if kind == "lattices" else Nanoparticles
-    config = simulated.config(options)
-    parameters: Any = simulated.parameters() if isinstance(config, str) else config.parameters
-    examples = list(read_examples(prepare(simulated, data_dir, config, progress), "train"))
+    builder = prepare(simulated, data_dir, simulated.config(options), progress)
+    parameters: Any = builder.builder_config.parameters
+    examples = list(read_examples(builder, "train"))
     images = ImageStore.from_arrays([to_channels(example["image"], channels or 1) for example in examples])
     own = LATTICES[parameters.lattice].names if kind == "lattices" else ("column",)
     foreign = (FOREIGN,) if kind == "lattices" and parameters.foreign else ()

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 MULTIPLE = 16  # what the networks halve
 MOST_PARTNERS = 20  # of n images there are n (n - 1) pairs: each image is laid on so many others at most
-PAIRS = 400
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +116,8 @@ def load_registration_pairs(
             if there are any with label images in `moving_labels/` and `fixed_labels/`; or with images, alone or in
             `images/` beside their label images in `labels/`, of which each is laid on the others.
         atlas: Name of a file of the second kind of folder on which all others are laid.
-        channels, fractions, seed, on_bad_file, progress: as in `load_classification`.
-        data_dir: not used; nothing is prepared.
-        options: of `ellipses`: `pairs`, and those of `EllipseParameters`.
+        channels, fractions, seed, on_bad_file, data_dir, progress: as in `load_classification`.
+        options: of `ellipses`: `pairs`, `seed` (that of the split otherwise) and the fields of `EllipseParameters`.
 
     Returns:
         The pairs. Of single images none lies in pairs of two parts, but for the atlas.
@@ -131,7 +129,7 @@ def load_registration_pairs(
     if data in REGISTRATION_NAMES:
         if atlas is not None:
             raise UserError(f"atlas: the pairs of {data!r} are given; leave it out.")
-        return _simulated(options, fractions, seed, progress)
+        return _simulated(data_dir, options, fractions, seed, progress)
     if options:
         raise UserError(
             f"data_options belong to {', '.join(REGISTRATION_NAMES)}, received {', '.join(options)} for {data!r}."
@@ -159,40 +157,31 @@ def grown(array: np.ndarray, mode: str = "edge") -> np.ndarray:
     return np.pad(array, missing, mode=mode)
 
 
-def _simulated(options, fractions, seed: int, progress: Progress | None) -> RegistrationData:
+def _simulated(data_dir, options, fractions, seed: int, progress: Progress | None) -> RegistrationData:
     import numpy as np
 
-    from applications.datasets.embedded.options import changed_options
-    from applications.datasets.simulators.ellipses import EllipseParameters, simulate_ellipses
+    from applications.datasets.embedded.ellipses import Ellipses
+    from applications.datasets.embedded.prepare import prepare
+    from applications.datasets.sources import read_examples
 
-    changed = changed_options("ellipses", options, {"pairs": PAIRS}, EllipseParameters)
-    count = changed.pop("pairs", PAIRS)
-    if count < 3:
-        raise UserError(f"Data set 'ellipses' needs at least 3 pairs, received {count}.")
-    scenes = []
-    try:
-        parameters = EllipseParameters(**changed)
-        for index in range(count):
-            scenes.append(simulate_ellipses(parameters, (seed, index)))
-            if progress is not None:
-                progress(index + 1, count, "simulating pairs")
-    except ValueError as error:
-        raise UserError(f"Data set 'ellipses' cannot be simulated: {error}") from error
-    images = ImageStore.from_arrays([grown(image) for s in scenes for image in (s.moving, s.fixed)])
+    builder = prepare(Ellipses, data_dir, Ellipses.config({"seed": seed, **(options or {})}), progress)
+    pairs = list(read_examples(builder, "train"))
+    size = builder.builder_config.parameters.size
+    images = ImageStore.from_arrays([grown(pair[side]) for pair in pairs for side in ("moving", "fixed")])
     objects = [
-        grown(image, "constant").astype(np.uint16) for s in scenes for image in (s.moving_labels, s.fixed_labels)
+        grown(pair[side], "constant").astype(np.uint16) for pair in pairs for side in ("moving_labels", "fixed_labels")
     ]
     return RegistrationData(
         name="ellipses",
-        description="Simulated sections of nested ellipses and what a random smooth deformation makes of them.",
+        description=Ellipses.description,
         images=images,
-        size=(parameters.size, parameters.size),
-        ids=tuple(f"{what}/{index}" for index in range(count) for what in ("moving", "fixed")),
-        pairs=np.arange(2 * count).reshape(-1, 2),
-        split=split_indices(count, fractions=fractions, seed=seed),
+        size=(size, size),
+        ids=tuple(f"{what}/{index}" for index in range(len(pairs)) for what in ("moving", "fixed")),
+        pairs=np.arange(2 * len(pairs)).reshape(-1, 2),
+        split=split_indices(len(pairs), fractions=fractions, seed=seed),
         limits=(0.0, 1.0),
         objects=ImageStore.from_arrays(objects),
-        fields=np.stack([grown(scene.field) for scene in scenes]),
+        fields=np.stack([grown(pair["field"]) for pair in pairs]),
     )
 
 

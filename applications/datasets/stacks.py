@@ -21,6 +21,7 @@ AXES = "TZYXC"
 SUFFIXES = (".tif", ".tiff")
 _MEANING = {**{axis: axis for axis in AXES}, "S": "C", "I": "T", "Q": "T", "R": "T"}
 _MICROMETRES = {"um": 1.0, "µm": 1.0, "μm": 1.0, "\\u00B5m": 1.0, "micron": 1.0, "microns": 1.0, "nm": 1e-3, "mm": 1e3}
+_UNITS = {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "angstrom": 1e-4, "meter": 1e6}  # of OME-Zarr
 _IN_MEMORY = 1 << 30  # bytes; larger files are mapped
 
 
@@ -155,20 +156,23 @@ def _read_zarr(path: Path) -> Stack:
     if not path.is_dir():
         raise UserError(f"Folder {str(path)!r} does not exist.")
     found = zarr.open(str(path), mode="r")
-    attributes, scale = dict(found.attrs), None
+    attributes, scale, units = dict(found.attrs), None, {}
     attributes = attributes.get("ome", attributes)
     levels = attributes.get("multiscales", [])
     if levels:
         first = levels[0]["datasets"][0]
         axes = "".join(str(axis["name"] if isinstance(axis, Mapping) else axis) for axis in levels[0]["axes"]).upper()
         scale = next((t["scale"] for t in first.get("coordinateTransformations", []) if t["type"] == "scale"), None)
+        # Without a unit, as OME-Zarr 0.1 to 0.3 have it, nothing is known about distances.
+        named = [axis for axis in levels[0]["axes"] if isinstance(axis, Mapping)]
+        units = {str(axis["name"]).upper(): _UNITS.get(str(axis.get("unit")), 0.0) for axis in named}
         found = found[first["path"]]
     else:
         axes = {2: "YX", 3: "TYX", 4: "TZYX", 5: "TZYXC"}.get(getattr(found, "ndim", 0), "")
     if not hasattr(found, "shape") or not axes:
         raise UserError(f"{str(path)!r} holds no image that kerazoo knows: neither an array nor OME-Zarr.")
     steps = dict(zip(axes, scale or [0.0] * len(axes), strict=True))
-    spacing = tuple(float(steps.get(axis, 0.0)) for axis in "ZYX")
+    spacing = tuple(float(steps.get(axis, 0.0)) * units.get(axis, 1.0) for axis in "ZYX")
     return Stack(_five_axes(found[:], axes, path), axes, spacing)  # type: ignore[arg-type]
 
 
@@ -216,6 +220,40 @@ def write_stack(path: str | Path, pixels: Any, axes: str = AXES, spacing: Sequen
         resolution=resolution,
     )
     write_atomically(path, buffer.getvalue())
+    return path
+
+
+def write_zarr(path: str | Path, pixels: Any, spacing: Sequence[float] = (0.0, 0.0, 0.0)) -> Path:
+    """Writes an OME-Zarr image of one level, whole or not at all; needs the package zarr, version 3.
+
+    Args:
+        path: The folder, ending in `.zarr`; what is there is replaced.
+        pixels: (time, depth, height, width, channels).
+        spacing: As in `Stack`; what is not known is written as 1, without a unit.
+    """
+    import shutil
+    import tempfile
+
+    import numpy as np
+    import zarr
+
+    path = Path(path)
+    kinds = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+    steps = {"t": 1.0, "c": 1.0, **{axis: step or 1.0 for axis, step in zip("zyx", spacing, strict=True)}}
+    units = {axis: {"unit": "micrometer"} if step else {} for axis, step in zip("zyx", spacing, strict=True)}
+    axes = [{"name": axis, "type": kind, **units.get(axis, {})} for axis, kind in kinds.items()]
+    scale = {"type": "scale", "scale": [steps[axis] for axis in kinds]}
+    level = {"path": "0", "coordinateTransformations": [scale]}
+    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        group = zarr.open_group(str(scratch / "image"), mode="w", zarr_format=2)  # what OME-Zarr 0.4 is made of
+        group["0"] = np.ascontiguousarray(np.moveaxis(np.asarray(pixels), -1, 1))
+        group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [level]}]
+        if path.exists():
+            shutil.rmtree(path)
+        (scratch / "image").rename(path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     return path
 
 

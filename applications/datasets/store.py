@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ class ImageStore:
     Args:
         flat: 1-D array, uint8, uint16, int32 or float32 (plain numpy array or `np.memmap`).
         offsets: `(N,)` int64, index in `flat` of the first value of each image.
-        shapes: `(N, 3)` int32, height, width and channels of each image.
+        shapes: `(N, 3)` int32, height, width and channels of each image, or `(N, 4)` with the depth of volumes first.
 
     Example:
         >>> store = ImageStore.from_arrays([np.zeros((4, 5, 1), "uint8"), np.ones((2, 3, 1), "uint8")])
@@ -37,7 +38,7 @@ class ImageStore:
 
         self.flat = flat
         self.offsets = np.asarray(offsets, np.int64)
-        self.shapes = np.asarray(shapes, np.int32).reshape(-1, 3)
+        self.shapes = _table(shapes)
         if flat.ndim != 1 or flat.dtype.name not in DTYPES:
             raise TypeError(f"flat must be a 1-D array of {', '.join(DTYPES)}, received {flat.ndim}-D {flat.dtype}.")
         if self.offsets.shape != (len(self.shapes),):
@@ -58,7 +59,7 @@ class ImageStore:
         copy.
 
         Args:
-            shapes: `(height, width, channels)` of each image.
+            shapes: `(height, width, channels)` of each image, or `(depth, height, width, channels)` of each volume.
             dtype: uint8, uint16, int32 or float32.
             memory_limit: bytes above which the values go to a memory-mapped file; default half of the free
                 memory.
@@ -69,7 +70,7 @@ class ImageStore:
         """
         import numpy as np
 
-        table = np.asarray(shapes, np.int32).reshape(-1, 3)
+        table = _table(shapes)
         sizes = table.astype(np.int64).prod(axis=1)
         ends = np.cumsum(sizes)
         total = int(ends[-1]) if len(ends) else 0
@@ -80,7 +81,10 @@ class ImageStore:
 
     @classmethod
     def from_arrays(cls, images: Iterable[np.ndarray], **options) -> ImageStore:
-        """Returns a store of `(H, W)` or `(H, W, C)` images of one dtype; `options` as in `allocate`."""
+        """Returns a store of images `(H, W)` or `(H, W, C)`, or of volumes `(D, H, W, C)`, of one dtype.
+
+        `options` as in `allocate`.
+        """
         import numpy as np
 
         images = [image[..., None] if image.ndim == 2 else image for image in map(np.asarray, images)]
@@ -98,9 +102,9 @@ class ImageStore:
 
     def __getitem__(self, index: int) -> np.ndarray:
         """Returns image `index` as an `(H, W, C)` view: no copy, and writing to it writes to the store."""
-        height, width, channels = (int(n) for n in self.shapes[index])
+        shape = tuple(int(n) for n in self.shapes[index])
         start = int(self.offsets[index])
-        return self.flat[start : start + height * width * channels].reshape(height, width, channels)
+        return self.flat[start : start + math.prod(shape)].reshape(shape)
 
     def __iter__(self):
         return (self[index] for index in range(len(self)))
@@ -152,25 +156,31 @@ class ImageStore:
 
     @property
     def channels(self) -> int:
-        return int(self.shapes[0, 2])
+        return int(self.shapes[0, -1])
 
     @property
-    def min_shape(self) -> tuple[int, int, int]:
-        """Smallest height, smallest width and smallest number of channels."""
-        height, width, channels = (int(n) for n in self.shapes.min(axis=0))
-        return height, width, channels
+    def min_shape(self) -> tuple[int, ...]:
+        """Smallest height, smallest width and smallest number of channels; of volumes the smallest depth first."""
+        return tuple(int(n) for n in self.shapes.min(axis=0))
 
     @property
-    def max_shape(self) -> tuple[int, int, int]:
-        """Largest height, largest width and largest number of channels."""
-        height, width, channels = (int(n) for n in self.shapes.max(axis=0))
-        return height, width, channels
+    def max_shape(self) -> tuple[int, ...]:
+        """Largest height, largest width and largest number of channels; of volumes the largest depth first."""
+        return tuple(int(n) for n in self.shapes.max(axis=0))
 
     def __repr__(self) -> str:
         size = self.min_shape if self.uniform else f"{self.min_shape} to {self.max_shape}"
         where = "memory" if self.in_memory else "a memory-mapped file"
         mebibytes = self.nbytes / 2**20
         return f"ImageStore({len(self)} images of {size}, {self.dtype}, {mebibytes:.1f} MiB in {where})"
+
+
+def _table(shapes) -> np.ndarray:
+    """Returns shapes as `(N, 3)` or `(N, 4)`."""
+    import numpy as np
+
+    table = np.asarray(shapes, np.int32)
+    return table if table.ndim == 2 else table.reshape(-1, 3)
 
 
 def available_memory() -> int:

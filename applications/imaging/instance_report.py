@@ -65,7 +65,10 @@ def image_table(
 def matched_panels(
     names: Sequence[str], images: Sequence[np.ndarray], truths: Sequence[np.ndarray], founds: Sequence[np.ndarray]
 ) -> Figure:
-    """Draws images with the outlines of what was found, of what was not, and of what is not there."""
+    """Draws images with the outlines of what was found, of what was not, and of what is not there.
+
+    Of a volume it shows the plane in the middle; what became of an object is that of the whole object.
+    """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -74,6 +77,8 @@ def matched_panels(
     figure = Figure(figsize=(9, 4.6 * len(images)), layout="constrained")
     for row, (name, image, truth, found) in enumerate(zip(names, images, truths, founds, strict=True)):
         matching = match_instances(truth, found)
+        if truth.ndim == 3:
+            image, truth, found = (part[len(part) // 2] for part in (image, truth, found))
         judged = _judged(image, truth, found, matching)
         ap = f"AP {matching.average_precision:.2f} at 0.5"
         for column, (picture, title) in enumerate(((figures.display_image(image), name), (judged, ap))):

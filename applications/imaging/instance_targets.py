@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from applications.core.config import option
 
@@ -31,7 +32,12 @@ class InstanceAugmentation:
 
 
 def moved(
-    images: tf.Tensor, targets: tf.Tensor, draws: tf.Tensor, options: InstanceAugmentation, method: str
+    images: tf.Tensor,
+    targets: tf.Tensor,
+    draws: tf.Tensor,
+    options: InstanceAugmentation,
+    method: str,
+    num_rays: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Turns and mirrors square crops exactly, and the directions in their targets with them.
 
@@ -42,10 +48,11 @@ def moved(
         draws: Uniform numbers (batch, at least 3).
         options: Which moves.
         method: `"stardist"`, `"cellpose"` or `"boundaries"`, whose targets have no direction.
+        num_rays: StarDist's; others have none, whatever it says.
     """
     import tensorflow as tf
 
-    known = {"stardist": stardist_directions, "cellpose": flow_directions}
+    known: dict[str, Any] = {"stardist": partial(stardist_directions, num_rays=num_rays), "cellpose": flow_directions}
     turned = known.get(method, lambda targets, **move: targets)
     if options.flips:
         # Top and bottom change places: together with quarter turns this gives all eight positions.
@@ -62,17 +69,17 @@ def moved(
     return images, targets
 
 
-def stardist_directions(targets: tf.Tensor, *, mirrored: bool = False, turns: int = 0) -> tf.Tensor:
+def stardist_directions(targets: tf.Tensor, *, num_rays: int, mirrored: bool = False, turns: int = 0) -> tf.Tensor:
     """Puts distances in the order that their rays have after a mirroring of rows, or quarter turns to the left.
 
-    A ray at angle phi, from the columns towards higher rows, lies at -phi in the mirror; a turn to the left, which is
-    against the rows, takes a quarter off its angle.
+    What is in front of the distances and behind them, probability and class, has no direction. A ray at angle phi, from
+    the columns towards higher rows, lies at -phi in the mirror; a turn to the left, which is against the rows, takes a
+    quarter off its angle.
     """
     import tensorflow as tf
 
-    count = targets.shape[-1] - 1
-    rays = [(-k) % count if mirrored else (k + turns * count // 4) % count for k in range(count)]
-    return tf.gather(targets, [0, *(1 + ray for ray in rays)], axis=-1)
+    rays = [(-k) % num_rays if mirrored else (k + turns * num_rays // 4) % num_rays for k in range(num_rays)]
+    return tf.gather(targets, [0, *(1 + ray for ray in rays), *range(1 + num_rays, targets.shape[-1])], axis=-1)
 
 
 def flow_directions(targets: tf.Tensor, *, mirrored: bool = False, turns: int = 0) -> tf.Tensor:

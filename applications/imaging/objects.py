@@ -1,4 +1,4 @@
-"""From images to objects with a trained StarDist or Cellpose network: scaling, tiles, thresholds, files."""
+"""From images and volumes to objects with a trained network: scaling, tiles, thresholds, files."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ class Objects(NamedTuple):
     """What was found in one image.
 
     Attributes:
-        labels: (height, width) int32, 1 to n.
+        labels: (height, width) or (depth, height, width) int32, 1 to n.
         scores: (n,) between 0 and 1: StarDist's object probability, Cellpose's agreement with the flows, the mean
             probability of an object between boundaries.
+        classes: (n,) the likeliest class of each, from 1, or None where there are no classes.
     """
 
     labels: np.ndarray
     scores: np.ndarray
+    classes: np.ndarray | None = None
 
 
 def normalised(image: np.ndarray) -> np.ndarray:
-    """Returns an image (height, width, channels) with the 1st percentile of each channel at 0, the 99.8th at 1."""
-    return percentile_normalise(image, *PERCENTILES, axis=(0, 1))
+    """Returns an image or volume, channels last, with the 1st percentile of each channel at 0, the 99.8th at 1."""
+    return percentile_normalise(image, *PERCENTILES, axis=tuple(range(image.ndim - 1)))
 
 
 class _Collector:
@@ -71,7 +73,7 @@ class Finder:
         method: `"stardist"`, `"cellpose"` or `"boundaries"`.
         settings: `scale` of images, and the thresholds: `probability` and `nms`, `inside` and `flow_error`,
             or `inside` alone.
-        multiple: What height and width must be multiples of.
+        multiple: What sizes must be multiples of.
         num_rays: StarDist's.
         grid: StarDist's.
         largest: Images with a longer side are predicted in tiles.
@@ -95,24 +97,24 @@ class Finder:
         self.settings = {**default_settings(method), **settings}
         self._call = Predictor(model)
 
-    def __call__(self, image: np.ndarray) -> Objects:
+    def __call__(self, image: np.ndarray, stretch: Sequence[float] = (1.0, 1.0)) -> Objects:
+        """Finds the objects; `stretch` is what makes cubes of the image's voxels, axis by axis."""
         import numpy as np
 
         from applications.datasets.instances import rescaled
 
-        pixels = normalised(rescaled(np.asarray(image, np.float32), self.settings["scale"]))
+        factors = [self.settings["scale"] * by for by in stretch]
+        pixels = normalised(rescaled(np.asarray(image, np.float32), factors))
         ways = {"stardist": self._polygons, "cellpose": self._flows, "boundaries": self._regions}
         found = ways[self.method](pixels)
-        if pixels.shape[:2] != image.shape[:2]:
-            found = _at_size(found, image.shape[:2])
-        return found
+        return found if pixels.shape == image.shape else _at_size(found, image.shape[:-1])
 
     def maps(self, pixels: np.ndarray) -> np.ndarray:
         """Returns what the network says about a normalised image that is small enough."""
         from applications.core.inference import padded
 
         output = self._call(padded(pixels, self.multiple)[None])[0]
-        return output[: -(-pixels.shape[0] // self.grid), : -(-pixels.shape[1] // self.grid)]
+        return output[tuple(slice(-(-length // self.grid)) for length in pixels.shape[:-1])]
 
     def _polygons(self, pixels: np.ndarray) -> Objects:
         import kerazoo
@@ -122,11 +124,14 @@ class Finder:
             found = star_convex.find_candidates(self.maps(pixels), self.num_rays, threshold=probability, grid=self.grid)
         else:
             size = tuple(-(-length // self.grid) for length in shape)
-            collector = _Collector((*size, self.num_rays + 1), self.num_rays, probability, self.grid)
+            maps = self.model.output_shape[-1]
+            collector = _Collector((*size, maps), self.num_rays, probability, self.grid)
             kerazoo.predict_tiled(self.model, pixels, tile_size=self.largest, output=collector)
             found = star_convex.concatenate(collector.found)
         labels, objects = star_convex.draw_objects(found, shape, self.settings["nms"])
-        return Objects(labels, objects.scores)
+        # The background is no class that an object could have.
+        classes = None if objects.classes is None else 1 + objects.classes[:, 1:].argmax(axis=1)
+        return Objects(labels, objects.scores, classes)
 
     def _flows(self, pixels: np.ndarray) -> Objects:
         import numpy as np
@@ -145,7 +150,7 @@ class Finder:
     def _regions(self, pixels: np.ndarray) -> Objects:
         import kerazoo
 
-        if max(pixels.shape[:2]) <= self.largest:
+        if max(pixels.shape[:-1]) <= self.largest:
             maps = self.maps(pixels)
         else:
             maps = kerazoo.predict_tiled(self.model, pixels, tile_size=self.largest)
@@ -165,13 +170,22 @@ def _at_size(found: Objects, size: tuple[int, ...]) -> Objects:
     """Returns objects at the size of the image as it was; those that vanish leave no gap in the numbers."""
     import numpy as np
 
-    rows, columns = (
-        np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
-        for new, old in zip(size, found.labels.shape, strict=True)
-    )
-    labels = found.labels[rows[:, None], columns]
+    labels = labels_at_size(found.labels, size)
     seen, places = np.unique(np.append(0, labels), return_inverse=True)
-    return Objects(places[1:].reshape(labels.shape).astype(np.int32), found.scores[seen[1:] - 1])
+    kept = seen[1:] - 1
+    classes = None if found.classes is None else found.classes[kept]
+    return Objects(places[1:].reshape(labels.shape).astype(np.int32), found.scores[kept], classes)
+
+
+def labels_at_size(labels: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Returns a label image or volume at another size, each pixel with the label it lies in."""
+    import numpy as np
+
+    places = [
+        np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
+        for new, old in zip(size, labels.shape, strict=True)
+    ]
+    return labels[np.ix_(*places)]
 
 
 def default_settings(method: str) -> dict[str, float]:
@@ -207,6 +221,7 @@ class Prediction(NamedTuple):
         found: The objects of each, numbered by themselves.
         times: Number of points in time; the rest of the planes are depths.
         spacing: Distances along depth, height and width in micrometres, 0 where they are not known.
+        class_names: Names of the classes of objects, the background first.
     """
 
     file: Path
@@ -214,6 +229,7 @@ class Prediction(NamedTuple):
     found: list[Objects]
     times: int = 1
     spacing: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    class_names: tuple[str, ...] = ()
 
 
 def read_planes(path: Path) -> tuple[list[np.ndarray], int, tuple[float, float, float]]:
@@ -255,21 +271,25 @@ def write_objects(stem: str, prediction: Prediction, folder: Path) -> list[Path]
 
 
 def object_table(prediction: Prediction) -> str:
-    """Returns the objects of a file as CSV: plane where there are several, number, area and centre in pixels, score."""
+    """Returns the objects of a file as CSV: plane where there are several, number, area and centre in pixels, score,
+    and the class where there are some.
+    """
     import numpy as np
     from scipy import ndimage
 
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    several = len(prediction.found) > 1
-    table.writerow((*("time", "depth") * several, "id", "area", "centroid_row", "centroid_column", "score"))
-    for plane, (labels, scores) in enumerate(prediction.found):
+    several, told = len(prediction.found) > 1, prediction.found[0].classes is not None
+    heads = ("id", "area", "centroid_row", "centroid_column", "score", *("class",) * told)
+    table.writerow((*("time", "depth") * several, *heads))
+    for plane, (labels, scores, classes) in enumerate(prediction.found):
         place = (plane % prediction.times, plane // prediction.times) * several
         numbers = np.arange(1, len(scores) + 1)
         areas = np.bincount(labels.ravel(), minlength=len(numbers) + 1)[1:]
         centres = ndimage.center_of_mass(labels > 0, labels, numbers) if len(numbers) else []
-        for number, area, (row, column), score in zip(numbers, areas, centres, scores, strict=True):
-            table.writerow((*place, int(number), int(area), f"{row:.2f}", f"{column:.2f}", f"{score:.4f}"))
+        names = [()] * len(numbers) if classes is None else [(prediction.class_names[each],) for each in classes]
+        for number, area, (row, column), score, name in zip(numbers, areas, centres, scores, names, strict=True):
+            table.writerow((*place, int(number), int(area), f"{row:.2f}", f"{column:.2f}", f"{score:.4f}", *name))
     return text.getvalue()
 
 

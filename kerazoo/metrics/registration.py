@@ -7,51 +7,20 @@ A field is (height, width, 2) or (depth, height, width, 3), displacements in pix
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import map_coordinates
 
+from kerazoo.registration.fields import jacobian_determinant, warp_image, warp_labels
 
-def warp_labels(labels: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """Pulls a label image along a field: every label by itself, linearly, and each pixel gets the strongest.
-
-    Taking the nearest pixel instead makes outlines ragged, and interpolating the numbers makes new ones.
-
-    Args:
-        labels: Whole numbers of the field's sizes.
-        field: Displacements in pixels.
-
-    Returns:
-        Labels of the same dtype; of equally strong ones the smaller.
-
-    Example:
-        >>> field = np.zeros((1, 4, 2))
-        >>> field[..., 1] = 0.6
-        >>> warp_labels(np.array([[0, 0, 3, 3]]), field).tolist()
-        [[0, 3, 3, 3]]
-    """
-    best, strongest = None, None
-    places = np.moveaxis(_grid(field) + field, -1, 0)
-    for label in np.unique(labels):
-        share = map_coordinates((labels == label).astype(np.float32), places, order=1, mode="nearest")
-        if best is None:
-            best, strongest = np.full(share.shape, label, labels.dtype), share
-        else:
-            better = share > strongest
-            best[better], strongest = label, np.maximum(strongest, share)
-    return best
-
-
-def warp_image(image: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """Pulls an image (sizes) or (sizes, channels) along a field, linearly; beyond the edge it goes on as it ends.
-
-    Args:
-        image: Numbers.
-        field: Displacements in pixels.
-    """
-    places = np.moveaxis(_grid(field) + field, -1, 0)
-    if image.ndim < field.ndim:
-        return map_coordinates(image, places, order=1, mode="nearest", output=np.float32)
-    channels = [map_coordinates(part, places, order=1, mode="nearest", output=np.float32) for part in _channels(image)]
-    return np.stack(channels, axis=-1)
+__all__ = [
+    "endpoint_error",
+    "folded_share",
+    "jacobian_determinant",
+    "label_dice",
+    "mean_label_dice",
+    "moves",
+    "sd_log_jacobian",
+    "warp_image",
+    "warp_labels",
+]
 
 
 def label_dice(truth: np.ndarray, found: np.ndarray) -> dict[int, float]:
@@ -82,22 +51,6 @@ def mean_label_dice(truth: np.ndarray, found: np.ndarray) -> float:
     """Returns the mean of `label_dice`; nan where neither image has a label."""
     scores = list(label_dice(truth, found).values())
     return float(np.mean(scores)) if scores else float("nan")
-
-
-def jacobian_determinant(field: np.ndarray) -> np.ndarray:
-    """Returns how much larger each pixel's surroundings become: det(d(p + field(p)) / dp), by central differences.
-
-    1 where nothing changes; where it is not above 0 the field folds.
-
-    Args:
-        field: Displacements in pixels.
-
-    Returns:
-        Numbers of the field's sizes.
-    """
-    rank = field.shape[-1]
-    gradients = [np.stack(np.gradient(field[..., part].astype(np.float64)), axis=-1) for part in range(rank)]
-    return np.linalg.det(np.stack(gradients, axis=-2) + np.eye(rank))
 
 
 def folded_share(field: np.ndarray) -> float:
@@ -133,12 +86,3 @@ def moves(field: np.ndarray, smallest: float = 0.1) -> bool:
         smallest: In pixels.
     """
     return bool(np.quantile(np.sqrt((field**2).sum(axis=-1)), 0.99) > smallest)
-
-
-def _grid(field: np.ndarray) -> np.ndarray:
-    """Returns the place of each pixel, like a field."""
-    return np.stack(np.meshgrid(*map(np.arange, field.shape[:-1]), indexing="ij"), axis=-1)
-
-
-def _channels(image: np.ndarray) -> np.ndarray:
-    return np.moveaxis(image, -1, 0)

@@ -145,7 +145,9 @@ def test_moved_targets_are_those_of_moved_objects(model: str, grid: int) -> None
     for flip in (0.2, 0.8):
         for turn in (0.1, 0.3, 0.6, 0.9):
             draws = tf.constant([[flip, turn, 0, 0, 0, 0, 0]], tf.float32)
-            image, found = moved(extended[None, ..., None], target(labels)[None], draws, InstanceAugmentation(), model)
+            image, found = moved(
+                extended[None, ..., None], target(labels)[None], draws, InstanceAugmentation(), model, 8
+            )
             now = image[0, grid - 1 :, grid - 1 :, 0].numpy()
             seen.add(now.tobytes())
             # What the edge of the image cuts off is cut off elsewhere where it lies at another edge.
@@ -239,7 +241,7 @@ def test_bad_labels_are_explained(change, words: str, tmp_path: Path) -> None:
         ({"model_options": {"num_rays": 10}}, "multiple of 4"),
         ({"crop_size": 50}, "multiple of 32"),
         ({"loss": "dice"}, "loss of its paper"),
-        ({"model": "hed"}, "needs one of: cellpose, stardist, unet, unet_small"),
+        ({"model": "hed"}, "needs one of: cellpose, stardist, unet, unet3d, unet_small"),
     ],
 )
 def test_bad_options_are_explained(options: dict, words: str) -> None:

@@ -1,6 +1,8 @@
 """The site: every model and application has a page, every link leads somewhere, no Keras is needed."""
 
 import configparser
+import dataclasses
+import importlib
 import re
 import subprocess
 import sys
@@ -85,6 +87,30 @@ def test_every_application_has_a_page_with_all_options(generated):
             assert row, f"{name}.md does not list --{entry.path}"
             assert entry.help, f"{name}: --{entry.path} has no help text"
             assert entry.help.replace("|", "\\|") in row[0]
+
+
+def _parameters_of_simulators() -> list[type]:
+    """Returns the dataclasses of parameters of all simulators."""
+    folder = ROOT / "applications" / "datasets" / "simulators"
+    modules = [importlib.import_module(f"applications.datasets.simulators.{path.stem}") for path in folder.glob("*.py")]
+    classes = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
+    return list({cls for cls in classes if cls.__name__.endswith("Parameters") and dataclasses.is_dataclass(cls)})
+
+
+def test_every_simulator_has_a_picture_and_all_its_parameters(generated):
+    from PIL import Image
+
+    text = (generated / "simulated.md").read_text(encoding="utf-8")
+    pictures, classes = re.findall(r"\]\((simulated/\w+\.png)\)", text), _parameters_of_simulators()
+    assert len(pictures) == len(classes) >= 11
+    for name in pictures:
+        extremes = Image.open(generated / name).convert("RGB").getextrema()
+        assert all(high - low > 128 for low, high in extremes), f"{name} shows nothing"
+    for cls in classes:
+        for field in dataclasses.fields(cls):
+            row = re.search(rf"^\| `{field.name}` \| `{re.escape(repr(field.default))}` \| (.*) \|$", text, flags=re.M)
+            assert row, f"simulated.md does not list {field.name} of {cls.__name__}"
+            assert len(row[1]) > 10, f"simulated.md does not explain {field.name} of {cls.__name__}"
 
 
 def test_internal_links_resolve(generated):

@@ -15,10 +15,13 @@ DESCRIPTION = (
 class Nanoparticles(Simulated):
     """16-bit images and points (y, x in pixels) of the columns."""
 
-    parameters, num_images, description = HrtemParameters, NUM_IMAGES, DESCRIPTION
-    image_dtype = np.uint16
-    columns = {"points": ((None, 2), np.float32), "classes": ((None,), np.int64)}
-    BUILDER_CONFIGS = default_config(HrtemParameters, NUM_IMAGES, DESCRIPTION)
+    parameters, num_images, description = HrtemParameters(), NUM_IMAGES, DESCRIPTION
+    columns = {
+        "image": (("size", "size", 1), np.uint16),
+        "points": ((None, 2), np.float32),
+        "classes": ((None,), np.int64),
+    }
+    BUILDER_CONFIGS = default_config(HrtemParameters(), NUM_IMAGES, DESCRIPTION)
 
     @staticmethod
     def simulate(parameters, seed):

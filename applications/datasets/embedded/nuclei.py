@@ -17,11 +17,14 @@ class Nuclei(Simulated):
     """16-bit images, binary masks and instance labels (0 background, 1..n nuclei)."""
 
     VERSION = tfds.core.Version("1.1.0")  # Rises whenever the simulator draws other images.
-    parameters, num_images, description = NucleiParameters, NUM_IMAGES, DESCRIPTION
-    image_dtype = np.uint16
-    columns = {"segmentation_mask": ((-1, -1, 1), np.uint8), "instances": ((-1, -1, 1), np.uint16)}
+    parameters, num_images, description = NucleiParameters(), NUM_IMAGES, DESCRIPTION
+    columns = {
+        "image": (("size", "size", 1), np.uint16),
+        "segmentation_mask": (("size", "size", 1), np.uint8),
+        "instances": (("size", "size", 1), np.uint16),
+    }
     supervised_keys = ("image", "segmentation_mask")
-    BUILDER_CONFIGS = default_config(NucleiParameters, NUM_IMAGES, DESCRIPTION)
+    BUILDER_CONFIGS = default_config(NucleiParameters(), NUM_IMAGES, DESCRIPTION)
 
     @staticmethod
     def simulate(parameters, seed):

@@ -9,19 +9,19 @@ from typing import Any
 from applications.core.errors import UserError, nearest
 
 
-def changed_options(data_set: str, options: Mapping | None, own: Mapping[str, Any], parameters: type) -> dict[str, Any]:
+def changed_options(data_set: str, options: Mapping | None, own: Mapping[str, Any], parameters: Any) -> dict[str, Any]:
     """Returns the options that differ from their defaults, converted, in the order of their names.
 
     Args:
         data_set: its name, for messages.
         options: what the user gave. A range is a pair or one number (no variation).
         own: options of the data set and their defaults.
-        parameters: dataclass whose fields are options, too.
+        parameters: dataclass, or one of its instances, whose fields are options, too.
 
     Raises:
         UserError: for an unknown option, or a value of the wrong kind.
     """
-    defaults = {**own, **{field.name: field.default for field in dataclasses.fields(parameters)}}
+    defaults = {**own, **{field.name: getattr(parameters, field.name) for field in dataclasses.fields(parameters)}}
     for name in options or {}:
         if name not in defaults:
             raise UserError(

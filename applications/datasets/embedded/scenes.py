@@ -15,9 +15,13 @@ DESCRIPTION = (
 class Scenes(Simulated):
     """8-bit images, boxes (left, top, right, bottom in pixels) and classes."""
 
-    parameters, num_images, description = SceneParameters, NUM_IMAGES, DESCRIPTION
-    columns = {"boxes": ((None, 4), np.float32), "classes": ((None,), np.int64)}
-    BUILDER_CONFIGS = default_config(SceneParameters, NUM_IMAGES, DESCRIPTION)
+    parameters, num_images, description = SceneParameters(), NUM_IMAGES, DESCRIPTION
+    columns = {
+        "image": (("size", "size", 1), np.uint8),
+        "boxes": ((None, 4), np.float32),
+        "classes": ((None,), np.int64),
+    }
+    BUILDER_CONFIGS = default_config(SceneParameters(), NUM_IMAGES, DESCRIPTION)
 
     @staticmethod
     def simulate(parameters, seed):

@@ -1,4 +1,4 @@
-"""What the builders of simulated images with lists of objects, or with masks, share."""
+"""What the builders of simulated data share."""
 
 import dataclasses
 import hashlib
@@ -18,8 +18,8 @@ class SimulatedConfig(tfds.core.BuilderConfig):
     """One simulated data set.
 
     Attributes:
-        images: number of images.
-        seed: first half of each image's seed (the other half is its index).
+        images: number of examples.
+        seed: first half of each example's seed (the other half is its index).
         parameters: what is drawn, a dataclass.
     """
 
@@ -32,22 +32,22 @@ class Simulated(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # typ
     """Base of a builder: its simulator makes one example of parameters and a seed.
 
     Attributes:
-        parameters: dataclass of the simulator's parameters.
-        num_images: images where the options name no other number.
+        parameters: the simulator's parameters, a dataclass, as they are where the options name no others.
+        num_images: examples where the options name no other number.
+        counted: what an example is, in the plural: the option that says how many.
         description: one sentence.
-        image_dtype: dtype of the images (size, size, 1).
-        columns: name of everything else in an example -> its shape and dtype; None is a length that differs from
-            example to example, -1 the size of the images.
+        columns: name of each array of an example -> its shape and dtype. A word is a length that the parameter of this
+            name says, None one that differs from example to example.
         supervised_keys: input and target for those who read the data by TFDS alone, if there are such.
     """
 
     VERSION = tfds.core.Version("1.0.0")  # Rises whenever the simulator draws other images.
-    progress = None  # Called with (images done, images in all, what is being done).
-    parameters: ClassVar[type]
+    progress = None  # Called with (examples done, examples in all, what is being done).
+    parameters: ClassVar[Any]
     num_images: ClassVar[int]
+    counted: ClassVar[str] = "images"
     description: ClassVar[str]
-    image_dtype: ClassVar[type] = np.uint8
-    columns: ClassVar[dict[str, tuple[tuple[int | None, ...], type]]]
+    columns: ClassVar[dict[str, tuple[tuple[int | str | None, ...], type]]]
     supervised_keys: ClassVar[tuple[str, str] | None] = None
 
     @staticmethod
@@ -56,12 +56,12 @@ class Simulated(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # typ
         raise NotImplementedError
 
     def _info(self) -> tfds.core.DatasetInfo:
-        size = self.builder_config.parameters.size
-        features = {}
-        for name, (shape, dtype) in {"image": ((-1, -1, 1), self.image_dtype), **self.columns}.items():
-            sizes = tuple(size if length == -1 else length for length in shape)
+        parameters, features = self.builder_config.parameters, {}
+        for name, (shape, dtype) in self.columns.items():
+            sizes = tuple(getattr(parameters, length) if isinstance(length, str) else length for length in shape)
             # Not features.Image: TFDS decodes 16-bit PNG only through TensorFlow or OpenCV.
-            packing = {} if None in sizes else {"encoding": "zlib"}
+            # A list of numbers that is not packed would be cut to float32.
+            packing = {} if None in sizes and dtype is not np.float64 else {"encoding": "zlib"}
             features[name] = tfds.features.Tensor(shape=sizes, dtype=dtype, **packing)
         return tfds.core.DatasetInfo(
             builder=self,
@@ -84,33 +84,33 @@ class Simulated(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # typ
 
     @classmethod
     def config(cls, options: Mapping | None = None) -> SimulatedConfig | str:
-        """Returns the configuration for `options`: `images`, `seed` and the fields of the parameters.
+        """Returns the configuration for `options`: how many examples, `seed` and the fields of the parameters.
 
         A range is a pair or one number (no variation). Each set of options has its own folder, named by a hash.
 
         Raises:
             UserError: for an unknown option, a value of the wrong kind, or one out of range.
         """
-        own = {"images": cls.num_images, "seed": 0}
+        own = {cls.counted: cls.num_images, "seed": 0}
         changed = changed_options(cls.name, options, own, cls.parameters)
         if not changed:
             return "default"
         values = own | changed
-        images, seed = values.pop("images"), values.pop("seed")
+        images, seed = values.pop(cls.counted), values.pop("seed")
         if images < 3 or seed < 0:
             raise UserError(
-                f"Data set {cls.name!r} needs at least 3 images and a seed from 0, received {images} and {seed}."
+                f"Data set {cls.name!r} needs at least 3 {cls.counted} and a seed from 0, received {images} and {seed}."
             )
         try:
-            parameters = cls.parameters(**values)
+            parameters = dataclasses.replace(cls.parameters, **values)
             cls.simulate(parameters, (seed, 0))
         except ValueError as error:
             raise UserError(f"Data set {cls.name!r} cannot be simulated: {error}") from error
         key = json.dumps([images, seed, dataclasses.asdict(parameters)], sort_keys=True)
-        name = f"{images}_images_{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+        name = f"{images}_{cls.counted}_{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         return SimulatedConfig(name=name, description=cls.description, images=images, seed=seed, parameters=parameters)
 
 
-def default_config(parameters: type, images: int, description: str) -> list[SimulatedConfig]:
+def default_config(parameters: Any, images: int, description: str) -> list[SimulatedConfig]:
     """Returns the list of configurations a builder offers by name."""
-    return [SimulatedConfig(name="default", description=description, images=images, parameters=parameters())]
+    return [SimulatedConfig(name="default", description=description, images=images, parameters=parameters)]

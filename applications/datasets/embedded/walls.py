@@ -15,11 +15,10 @@ DESCRIPTION = (
 class Walls(Simulated):
     """16-bit images and masks, 1 on the walls."""
 
-    parameters, num_images, description = WallParameters, NUM_IMAGES, DESCRIPTION
-    image_dtype = np.uint16
-    columns = {"segmentation_mask": ((-1, -1, 1), np.uint8)}
+    parameters, num_images, description = WallParameters(), NUM_IMAGES, DESCRIPTION
+    columns = {"image": (("size", "size", 1), np.uint16), "segmentation_mask": (("size", "size", 1), np.uint8)}
     supervised_keys = ("image", "segmentation_mask")
-    BUILDER_CONFIGS = default_config(WallParameters, NUM_IMAGES, DESCRIPTION)
+    BUILDER_CONFIGS = default_config(WallParameters(), NUM_IMAGES, DESCRIPTION)
 
     @staticmethod
     def simulate(parameters, seed):

@@ -85,7 +85,7 @@ def simulate_ellipses(parameters: EllipseParameters = EllipseParameters(), seed=
     """
     import numpy as np
 
-    from kerazoo.metrics.registration import jacobian_determinant, warp_image, warp_labels
+    from kerazoo.registration.fields import jacobian_determinant, warp_image, warp_labels
 
     p, rng = parameters, np.random.default_rng(seed)
     scene, labels = _ellipses(p, rng)
@@ -134,7 +134,7 @@ def _field(p: EllipseParameters, rng) -> np.ndarray:
     import numpy as np
     from scipy.ndimage import gaussian_filter
 
-    from kerazoo.metrics.registration import warp_image
+    from kerazoo.registration.fields import warp_image
 
     sigma, wanted = rng.uniform(*p.smoothness), rng.uniform(*p.displacement)
     field = np.stack([gaussian_filter(rng.standard_normal((p.size, p.size)), sigma) for _ in range(2)], axis=-1)
