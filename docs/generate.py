@@ -3,9 +3,9 @@
     python docs/generate.py [FOLDER]
 
 FOLDER (default: docs/) receives `models/*.md`, `applications/*.md`, `simulated.md` and its pictures, `fidelity.md`,
-`quality.md` and `exports.md`. All of it comes from where it is said already: cards, docstrings and signatures of the
-builders (from their source), configuration classes of the applications, the simulators, the references of the tests in
-`tests/kerazoo/references/`, and the measurements in `benchmarks/results/`.
+`quality.md`, `speed.md` and `exports.md`. All of it comes from where it is said already: cards, docstrings and
+signatures of the builders (from their source), configuration classes of the applications, the simulators, the
+references of the tests in `tests/kerazoo/references/`, and the measurements in `benchmarks/results/`.
 Neither Keras nor TensorFlow is imported.
 """
 
@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 import simulated  # noqa: E402
+import speed  # noqa: E402
+from markup import bullets, page, section, table  # noqa: E402
 
 from applications.core import config  # noqa: E402
 from kerazoo import catalog  # noqa: E402
@@ -117,18 +119,6 @@ def builder_sections(card: ModelCard) -> tuple[dict[str, str], dict[str, str]]:
 # --- Markdown -------------------------------------------------------------------------------------
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Returns a Markdown table; bars and line breaks inside cells are escaped."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(
-        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
-
-
-def bullets(items: tuple[str, ...]) -> str:
-    return "\n".join(f"- {item}" for item in items)
-
-
 def example(section: str) -> str:
     """Returns an `Example` section as a code block."""
     if "```" in section:
@@ -149,14 +139,6 @@ def flops(count: int) -> str:
         if count >= size:
             return f"{count / size:.3g} {unit}"
     return str(count)
-
-
-def page(*parts: str) -> str:
-    return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
-
-
-def section(title: str, body: str) -> str:
-    return f"## {title}\n\n{body}" if body else ""
 
 
 # --- models ---------------------------------------------------------------------------------------
@@ -582,6 +564,7 @@ def generate(folder: Path) -> list[Path]:
     pages = {"models/index.md": models_index(cards), "applications/index.md": applications_index(classes)}
     pages |= {f"models/{card.name}.md": model_page(card) for card in cards}
     pages |= {"fidelity.md": fidelity_page(cards), "quality.md": quality_page(), "exports.md": exports_page()}
+    pages |= {"speed.md": speed.speed_page(ROOT / "benchmarks" / "results")}
     pages |= {f"applications/{name}.md": application_page(name, cls) for name, cls in classes.items()}
     pages["simulated.md"] = simulated_page()
     for kind, ending in {"models": "md", "applications": "md", "simulated": "png"}.items():

@@ -1,0 +1,160 @@
+"""The page of the measurements of speed that `benchmarks/` left in the repository."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from markup import bullets, page, section, table
+
+INTRODUCTION = """# Speed
+
+All figures are measured side by side, one after the other within each round, on one machine; ratios are the medians of
+the rounds' ratios. Other machines have other figures: the commands repeat them there."""
+
+# Found by profiles; what was tried beside is told, so that nobody needs to try it again.
+KERNELS = """Convolutions take most of the time of the convolutional networks, and oneDNN computes them in both
+libraries. What Keras adds was found by profiles, and mended where a kernel of TensorFlow closes it:
+
+- Batch normalisation and Adam are written in about ten operations each. One kernel for each makes resnet20 1.21,
+  mobilenet 1.25, densenet40 1.13 and the dense VAE 1.17 times as fast (one core).
+- Loading sample by sample took 0.9 ms per batch of 32; whole batches take an eighth of that.
+- XLA makes recurrent networks up to 2.6 times as fast, and plain convolutional networks up to 6 times slower
+  (mobilenet), so it is tried, never assumed.
+- Not closed: PyTorch has one operator for a whole LSTM, Keras a loop of small matrix products, which XLA compiles."""
+
+
+def speed_page(results: Path) -> str:
+    """Returns the page; what has not been measured is left out."""
+
+    def known(name: str) -> dict[str, Any]:
+        file = results / f"{name}.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+    return page(
+        INTRODUCTION,
+        section("Training", training(known("training"))),
+        section("What the time goes into", KERNELS),
+        section("Predicting", predicting(known("inference"))),
+        section("Data", data(known("pipeline"))),
+        section("Starting", starting(known("startup"))),
+        section("Generating text", generating(known("generation"))),
+    )
+
+
+def machine(found: dict[str, Any]) -> str:
+    """Returns what a measurement was made on."""
+    versions = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
+    cores = f"{found['cores']} cores, " if "cores" in found else ""
+    return f"Measured with {cores}{versions}."
+
+
+def training(found: dict[str, Any]) -> str:
+    """Returns the table of training steps."""
+    if not found:
+        return ""
+    rows = [
+        [
+            name,
+            *(f"{row['milliseconds'].get(peer, float('nan')):.2f}" for peer in ("kerazoo", "keras", "torch")),
+            *(f"{row['ratios'].get(peer, float('nan')):.2f}" for peer in ("keras", "torch")),
+            row["plan"],
+        ]
+        for name, row in found["models"].items()
+    ]
+    means = {peer: figures["geometric_mean"] for peer, figures in found["summary"].items()}
+    rows.append(["geometric mean", "", "", "", *(f"**{means.get(peer, 0):.2f}**" for peer in ("keras", "torch")), ""])
+    header = [
+        "network",
+        "kerazoo, ms",
+        "plain Keras, ms",
+        "PyTorch, ms",
+        "Keras / kerazoo",
+        "PyTorch / kerazoo",
+        "plan",
+    ]
+    return page(
+        f"A training step of batch {found['batch']}: kerazoo with the plan it finds for itself, `compile` and `fit` "
+        "of Keras as its guide has them, and the same network in PyTorch, eager. Above 1 kerazoo is faster. "
+        "`python -m benchmarks.training` repeats this.",
+        table(header, rows),
+        f"A product of two matrices of 1024 x 1024 reaches {found['matmul_gflops_per_second']:.0f} GFLOP/s here. "
+        + machine(found),
+    )
+
+
+def predicting(found: dict[str, Any]) -> str:
+    """Returns the table of predictions."""
+    if not found:
+        return ""
+    rows = [
+        [name, count]
+        + [f"{row['milliseconds'][way]:.2f}" for way in ("predictor", "bare", "predict")]
+        + [f"{row['predictor_over_bare']:.2f}", f"{row['predict_over_predictor']:.1f}"]
+        for name, counts in found["models"].items()
+        for count, row in counts.items()
+    ]
+    header = ["network", "samples", "Predictor, ms", "bare call, ms", "predict, ms"]
+    return page(
+        "`Predictor` beside a bare `tf.function` of the model and `model.predict`. `python -m benchmarks.inference` "
+        "repeats this.",
+        table([*header, "Predictor / bare", "predict / Predictor"], rows),
+        machine(found),
+    )
+
+
+def data(found: dict[str, Any]) -> str:
+    """Returns what reading files and making batches costs."""
+    if not found:
+        return ""
+    reading, batches = found["reading"], found["batches_from_memory"]
+    ways = "; ".join(
+        f"{name} {row['images_per_second']:.0f} images per second on {row['cores']:.1f} cores"
+        for name, row in reading.items()
+    )
+    milliseconds = batches["milliseconds"]
+    return page(
+        f"`python -m benchmarks.pipeline`, {found['images']:,} JPEGs of 256 x 256 pixels:",
+        bullets(
+            (
+                f"resnet20 on crops of 32 x 32 waits for its data {found['resnet20']['data_wait']:.2%} of the time: "
+                "kerazoo decodes every file once.",
+                f"Decoding bounds what reads files again in every epoch: {ways}.",
+                f"A batch of 32 augmented images from memory takes {milliseconds['kerazoo']:.2f} ms, with the layers "
+                f"of Keras {milliseconds['keras']:.2f} ms.",
+            )
+        ),
+        machine(found),
+    )
+
+
+def starting(found: dict[str, Any]) -> str:
+    """Returns what starts cost."""
+    if not found:
+        return ""
+    rows = [
+        [name, f"{row['seconds']:.2f}", f"{row['processor_seconds']:.2f}"] for name, row in found["processes"].items()
+    ]
+    return page(
+        "`python -m benchmarks.startup`: whole processes. First steps are two training steps of the digits.",
+        table(["process", "clock, s", "processor, s"], rows),
+        f"kerazoo's first steps take {found['first_steps_over_plain_keras']:.2f} times as long as plain Keras with its "
+        "import of TensorFlow.",
+    )
+
+
+def generating(found: dict[str, Any]) -> str:
+    """Returns what a token costs at two positions."""
+    if not found:
+        return ""
+    rows = [
+        [
+            {"cached": "kept", "whole": "computed again"}[way],
+            *(f"{row[position]:.1f}" for position in ("64", "256", "512")),
+        ]
+        for way, row in found["milliseconds"].items()
+    ]
+    return page(
+        "Milliseconds of a token of a GPT of 4.9 M weights, with keys and values kept and without: "
+        "`python -m benchmarks.generation`.",
+        table(["keys and values", "position 64", "position 256", "position 512"], rows),
+    )
