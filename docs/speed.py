@@ -36,6 +36,7 @@ def speed_page(results: Path) -> str:
         section("What the time goes into", KERNELS),
         section("Predicting", predicting(known("inference"))),
         section("Data", data(known("pipeline"))),
+        section("Several workers", scaling(known("scaling"))),
         section("Starting", starting(known("startup"))),
         section("Generating text", generating(known("generation"))),
     )
@@ -123,6 +124,23 @@ def data(found: dict[str, Any]) -> str:
                 f"of Keras {milliseconds['keras']:.2f} ms.",
             )
         ),
+        machine(found),
+    )
+
+
+def scaling(found: dict[str, Any]) -> str:
+    """Returns what workers beside each other cost."""
+    if not found:
+        return ""
+    rows = [
+        [name, workers, f"{row['seconds_per_epoch']:.2f}", f"{row['times_as_fast']:.2f}"]
+        for name, counts in found["models"].items()
+        for workers, row in counts.items()
+    ]
+    return page(
+        "`python -m benchmarks.scaling`: the same training by workers that share the cores of one machine, so at best as "
+        "fast as one process.",
+        table(["network", "workers", "seconds per epoch", "times as fast"], rows),
         machine(found),
     )
 
