@@ -138,8 +138,8 @@ def scaling(found: dict[str, Any]) -> str:
         for workers, row in counts.items()
     ]
     return page(
-        "`python -m benchmarks.scaling`: the same training by workers that share the cores of one machine, so at best as "
-        "fast as one process.",
+        "`python -m benchmarks.scaling`: the same training by workers that share the cores of one machine, so at best "
+        "as fast as one process.",
         table(["network", "workers", "seconds per epoch", "times as fast"], rows),
         machine(found),
     )
