@@ -148,19 +148,23 @@ class SequenceToSequence(Application):
         return datasets
 
     def samples(self, datasets: PairData, split: str, *, training: bool) -> Samples:  # type: ignore[override]
-        """Source and target up to each token go in, the tokens behind them come out."""
+        """Source and target up to each token go in, the tokens behind them come out; padding of all ends is cut."""
+        import numpy as np
         import tensorflow as tf
 
-        from applications.core.pipeline import Samples
+        from applications.core.pipeline import Samples, longest
 
         (sources, targets), (source, target) = datasets.part(split), tokenizers_of(datasets)
         inputs, answers = tf.constant(source.batch(sources)[0]), tf.constant(target.batch(targets)[0])
+        lengths = np.asarray(source.lengths(sources))
+        own, others = tf.constant(lengths, tf.int32), tf.constant(target.lengths(targets), tf.int32)
 
         def load(index: tf.Tensor, _: tf.Tensor) -> tuple:
-            tokens = tf.gather(answers, index)
-            return {"source_ids": tf.gather(inputs, index), "target_ids": tokens[:, :-1]}, tokens[:, 1:]
+            tokens = tf.gather(answers, index)[:, : longest(tf.gather(others, index), answers.shape[1])]
+            given = tf.gather(inputs, index)[:, : longest(tf.gather(own, index), inputs.shape[1])]
+            return {"source_ids": given, "target_ids": tokens[:, :-1]}, tokens[:, 1:]
 
-        return Samples(len(sources), load, at_once=True)
+        return Samples(len(sources), load, at_once=True, lengths=lengths)
 
     # Model ----------------------------------------------------------------------------------------------------------
 

@@ -13,11 +13,13 @@ from weakref import WeakKeyDictionary
 from applications.core.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 
     from applications.datasets.store import ImageStore
 
 _COPY_LIMIT = 1 << 30
+_SORTED = 20  # batches whose samples are sorted by length together
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Samples:
         num_draws: Random numbers one sample needs.
         at_once: Whether `load` takes many samples, `(indices, draws) -> batch` with draws of shape (N, num_draws). In
             the training of a small network loading one by one takes longer than all the rest.
+        lengths: Length of each sample, or None. Batches of the training then hold samples of like length, so that a
+            `load` of many may cut what all of them lack (`longest`).
     """
 
     size: int
@@ -40,6 +44,7 @@ class Samples:
     augment: "Callable[..., tuple] | None" = None
     num_draws: int = 0
     at_once: bool = False
+    lengths: "np.ndarray | None" = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,8 @@ def training_batches(
         order = tf.random.experimental.stateless_shuffle(
             tf.range(samples.size, dtype=tf.int64), seed=tf.stack([tf.cast(seed, tf.int64), number])
         )
+        if samples.lengths is not None and samples.size >= batch_size:
+            order = _alike(order, samples.lengths, batch_size, tf.stack([~tf.cast(seed, tf.int64), number]))
         rest = order[tf.where(number == epoch, position, 0) : used]
         if share.workers > 1:
             rest = tf.reshape(tf.reshape(rest, [-1, share.workers, own])[:, share.worker], [-1])
@@ -123,6 +130,28 @@ def training_batches(
         batches = share.devices * (steps - position // batch_size)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _alike(order: "tf.Tensor", lengths: "np.ndarray", batch_size: int, seed: "tf.Tensor") -> "tf.Tensor":
+    """Returns an order whose batches hold samples of like length: those of some batches are sorted, not all of them.
+
+    Which samples meet in a batch thus stays a matter of chance, and so does the order of the batches.
+    """
+    import tensorflow as tf
+
+    order = order[: len(lengths) // batch_size * batch_size]
+    group = tf.range(tf.size(order)) // (_SORTED * batch_size)
+    rank = group * (int(lengths.max()) + 1) + tf.gather(tf.constant(lengths, tf.int32), order)
+    batches = tf.reshape(tf.gather(order, tf.argsort(rank, stable=True)), [-1, batch_size])
+    return tf.reshape(tf.random.experimental.stateless_shuffle(batches, seed=seed), [-1])
+
+
+def longest(lengths: "tf.Tensor", at_most: int) -> "tf.Tensor":
+    """Returns what sequences may be cut to: the largest length, up to the next multiple of eight, of which a graph that
+    is compiled for every shape meets few."""
+    import tensorflow as tf
+
+    return tf.minimum((tf.reduce_max(lengths) + 7) // 8 * 8, at_most)
 
 
 def _mapped(dataset: "tf.data.Dataset", function: "Callable[..., tuple]") -> "tf.data.Dataset":

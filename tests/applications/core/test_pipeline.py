@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,6 +17,7 @@ from applications.core.pipeline import (
     _in_order,
     balanced_weights,
     evaluation_batches,
+    longest,
     sample_draws,
     shared_sizes,
     training_batches,
@@ -87,6 +90,22 @@ def test_batches_loaded_at_once_are_those_loaded_one_by_one(size, share):
         one_by_one, at_once = ([x.numpy().tolist() for x, _ in part] for part in parts)
         assert at_once == one_by_one
         assert [number for batch in at_once for number in batch] == chosen.tolist()
+
+
+def test_batches_of_like_length_hold_every_sample_once():
+    lengths = np.random.default_rng(0).integers(1, 100, 1030)
+    samples = replace(numbered(1030, at_once=True), lengths=lengths)
+    orders = [[i for i, _ in read(training_batches(samples, 8, seed=3, epoch=epoch))] for epoch in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+    assert len(set(orders[0])) == len(orders[0]) == 1024
+    batches = lengths[np.array(orders[0])].reshape(-1, 8)
+    assert np.ptp(batches, axis=1).mean() < 10 < 60 < np.ptp(lengths[:1024].reshape(-1, 8), axis=1).mean()
+    assert abs(np.corrcoef(batches.mean(axis=1), np.arange(128))[0, 1]) < 0.3, "short batches must not come first"
+    assert sorted(orders[0][:160]) != sorted(orders[2][:160]), "other samples meet in another epoch"
+    rest = training_batches(samples, 8, seed=3, epoch=1, position=512)
+    assert [i for i, _ in read(rest)] == orders[2][512:]
+    assert longest(tf.constant([3, 9]), 30) == 16
+    assert longest(tf.constant([3, 29]), 30) == 30
 
 
 def test_draws_are_uniform_and_independent():
