@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -197,7 +197,7 @@ class InstanceSegmentation(Application):
         from applications.imaging.volumes import volume_samples
         from applications.semantic_segmentation import at_least, crop_places
 
-        images, targets = self._stores(datasets, split)
+        images, targets = self._stores(datasets, split, self.augment.rotated_copies if training else 0)
         if self.volumes:
             return volume_samples(images, targets, self.crop, self.crops_per_image, self.augment, training=training)
         size, grid = self.crop, self.grid
@@ -229,35 +229,52 @@ class InstanceSegmentation(Application):
             return Samples(len(places), load, augment, NUM_DRAWS + 2)
         return Samples(len(places), load)
 
-    def _stores(self, datasets: InstanceData, split: str) -> tuple[ImageStore, ImageStore]:
+    def _stores(self, datasets: InstanceData, split: str, copies: int = 0) -> tuple[ImageStore, ImageStore]:
         """Returns the normalised images of a split and what the network is to say about them, computed once."""
         import numpy as np
 
-        from applications.datasets.instances import rescaled
         from applications.datasets.store import ImageStore
-        from kerazoo.detection import boundaries, flows, star_convex
+
+        images, targets = [], []
+        for index in datasets.split[split]:
+            for image, labels in self._copies(datasets, int(index), copies):
+                # Continued to a whole crop here: what reflection makes of flows and distances points the wrong way.
+                image, labels = (_at_least(part, self.crop, labels.ndim) for part in (image, labels))
+                before = (self.grid - 1, 0)
+                images.append(np.pad(image, [*[before] * labels.ndim, (0, 0)], mode="symmetric"))
+                targets.append(self._target(datasets, int(index), labels))
+        return ImageStore.from_arrays(images), ImageStore.from_arrays(targets)
+
+    def _copies(self, datasets: InstanceData, index: int, copies: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields an image, normalised and at the network's scale, with its labels, and copies turned by any angle."""
+        import numpy as np
+
+        from applications.datasets.instances import rescaled
+        from applications.imaging.instance_targets import rotated
 
         assert datasets.instances is not None
-        scale, images, targets = datasets.settings["scale"], [], []
-        for index in datasets.split[split]:
-            factors = [scale * by for by in datasets.stretch(index)]
-            image = _normalised(rescaled(datasets.images[index], factors))
-            labels = rescaled(datasets.instances[index], factors, nearest_pixel=True)[..., 0]
-            # Continued to a whole crop here, since what reflection makes of flows and distances points the wrong way.
-            image, labels = (_at_least(part, self.crop, labels.ndim) for part in (image, labels))
-            before = (self.grid - 1, 0)
-            images.append(np.pad(image, [*[before] * labels.ndim, (0, 0)], mode="symmetric"))
-            if self.method == "stardist":
-                classes = None
-                if datasets.object_classes:
-                    classes = np.append(0, datasets.object_classes[index])[np.maximum(labels, 0)]
-                targets.append(star_convex.star_targets(labels, self.num_rays, grid=self.grid, classes=classes))
-            elif self.method == "cellpose":
-                targets.append(flows.flow_targets(labels))
-            else:
-                classes = np.where(labels < 0, NOT_COUNTED, boundaries.boundary_classes(labels))
-                targets.append(classes[..., None].astype(np.float32))
-        return ImageStore.from_arrays(images), ImageStore.from_arrays(targets)
+        factors = [datasets.settings["scale"] * by for by in datasets.stretch(index)]
+        image = _normalised(rescaled(datasets.images[index], factors))
+        labels = rescaled(datasets.instances[index], factors, nearest_pixel=True)[..., 0]
+        yield image, labels
+        for degrees in np.random.default_rng((self.seed, index)).uniform(0, 360, copies):
+            yield rotated(image, labels, float(degrees))
+
+    def _target(self, datasets: InstanceData, index: int, labels: np.ndarray) -> np.ndarray:
+        """Returns what the network is to say about an image with these labels."""
+        import numpy as np
+
+        from kerazoo.detection import boundaries, flows, star_convex
+
+        if self.method == "cellpose":
+            return flows.flow_targets(labels)
+        if self.method == "boundaries":
+            classes = np.where(labels < 0, NOT_COUNTED, boundaries.boundary_classes(labels))
+            return classes[..., None].astype(np.float32)
+        kinds = None
+        if datasets.object_classes:
+            kinds = np.append(0, datasets.object_classes[index])[np.maximum(labels, 0)]
+        return star_convex.star_targets(labels, self.num_rays, grid=self.grid, classes=kinds)
 
     def build(self, datasets: InstanceData, dtype: str | None = None) -> keras.Model:  # type: ignore[override]
         app = dataclasses.replace(self, model_options=self.options)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PERCENTILES = (1.0, 99.8)
 LARGEST = 1024  # pixels; larger images are predicted in tiles
+APART = 3  # voxels between the middles of two objects of a volume, at least
 USUAL_DIAMETERS = (15.0, 40.0)  # a Cellpose network takes objects of such sizes as they are
 
 
@@ -154,7 +155,8 @@ class Finder:
             maps = self.maps(pixels)
         else:
             maps = kerazoo.predict_tiled(self.model, pixels, tile_size=self.largest)
-        labels = boundaries.boundary_objects(maps, threshold=self.settings["inside"])
+        apart = APART if pixels.ndim == 4 else None
+        labels = boundaries.boundary_objects(maps, threshold=self.settings["inside"], apart=apart)
         return Objects(labels, _mean_scores(labels, 1 - maps[..., boundaries.BACKGROUND]))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kerazoo.detection.boundaries import watershed
+from kerazoo.detection.boundaries import deepest, watershed
 from kerazoo.detection.flows import fill_and_drop
 
 BLUR = 1.0  # pixels
@@ -42,7 +42,5 @@ def threshold_and_watershed(
     background = ndimage.gaussian_filter(darkest, BACKGROUND_REACH)
     above = np.sqrt(np.maximum(ndimage.gaussian_filter(grey, BLUR) - background, 0))
     mask = ndimage.binary_fill_holes(above > otsu_threshold(above))
-    depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0)
-    tops = (depth == ndimage.maximum_filter(depth, 2 * APART + 1)) & mask
-    markers = ndimage.label(tops, np.ones((3,) * tops.ndim))[0].astype(np.int32)
+    depth, markers = deepest(mask, APART)
     return labels_at_size(fill_and_drop(watershed(depth, markers, mask)), image.shape[:-1])

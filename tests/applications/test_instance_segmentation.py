@@ -19,7 +19,7 @@ from applications.core.errors import UserError
 from applications.core.pipeline import evaluation_batches, training_batches
 from applications.datasets.instances import load_instances, rescaled
 from applications.datasets.simulators.fluorescence import NucleiParameters, simulate_nuclei
-from applications.imaging.instance_targets import InstanceAugmentation, moved
+from applications.imaging.instance_targets import InstanceAugmentation, moved, rotated
 from applications.imaging.objects import Finder, best_scale, normalised
 from applications.imaging.watershed import threshold_and_watershed
 from applications.instance_segmentation import InstanceSegmentation
@@ -158,6 +158,33 @@ def test_moved_targets_are_those_of_moved_objects(model: str, grid: int) -> None
             # Of two pixels equally near the middle of an object the first is its centre: one object may differ.
             assert wrong.mean() < (0.01 if model == "stardist" else 0.4)
     assert len(seen) == 8
+
+
+def test_images_turned_by_any_angle_have_targets_of_their_own(tmp_path: Path) -> None:
+    labels = scene(1).instances.astype(np.int32)
+    image = ndimage.gaussian_filter((labels > 0).astype(np.float32), 0.7)[..., None]
+    turned, numbers = rotated(image, labels, 33.0)
+    assert set(np.unique(numbers)) <= {-1, *np.unique(labels)}
+    counted = numbers >= 0
+    assert 0.7 < counted.mean() < 0.95
+    assert np.mean((turned[..., 0] > 0.5)[counted] == (numbers > 0)[counted]) > 0.98
+    assert np.mean((image[..., 0] > 0.5)[counted] == (numbers > 0)[counted]) < 0.9
+
+    data = str(folder_of(tmp_path))
+    for model, know in (("stardist", star_convex.object_probabilities), ("cellpose", flows.flow_targets)):
+        app = InstanceSegmentation(data=data, model=model, crop_size=32, augment=InstanceAugmentation(rotated_copies=2))
+        found = app.prepared(app.datasets())
+        images, targets = app._stores(found, "train", 2)
+        count = len(found.split["train"])
+        assert len(images) == len(targets) == 3 * count
+        (_, _), (copy, own), _ = app._copies(found, int(found.split["train"][0]), 2)
+        np.testing.assert_array_equal(images[1][-64:, -64:], copy)
+        expected = know(own, grid=app.grid)[..., None] if model == "stardist" else know(own)
+        np.testing.assert_array_equal(targets[1][..., : expected.shape[-1]], expected)
+        assert (targets[1] == -1).any()
+        crops = app.samples(found, "train", training=True).size
+        assert crops == 3 * app.replace(augment=InstanceAugmentation()).samples(found, "train", training=True).size
+        assert app.samples(found, "train", training=False).size == crops // 3
 
 
 @pytest.mark.parametrize("grid", [1, 2, 4])

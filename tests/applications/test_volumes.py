@@ -189,3 +189,20 @@ def test_the_whole_road(run: Path, tmp_path: Path) -> None:
     assert command("evaluate", run).status == 0
     answer = command("export", run, "--format", "onnx", "--out", tmp_path / "m.onnx")
     assert answer.status == 0, answer.err
+
+
+def test_a_hole_in_a_boundary_joins_nothing() -> None:
+    from kerazoo.detection.boundaries import boundary_classes, boundary_objects
+
+    place = np.indices((20, 20, 32)) - np.array([10, 10, 0])[:, None, None, None]
+    labels = np.zeros((20, 20, 32), int)
+    for number, middle in enumerate((9, 22), start=1):
+        labels[((place - np.array([0, 0, middle])[:, None, None, None]) ** 2).sum(axis=0) < 49] = number
+    classes = boundary_classes(labels)
+    classes[9:12, 9:12, 13:19] = 1  # the network takes a part of two boundaries for inside
+    probabilities = np.eye(3)[classes]
+    assert boundary_objects(probabilities).max() == 1
+    found = boundary_objects(probabilities, apart=3)
+    assert average_precision([labels], [found], (0.75,))[0] == 1
+    still = np.eye(3)[boundary_classes(labels)]
+    np.testing.assert_array_equal(boundary_objects(still, apart=3), labels)
