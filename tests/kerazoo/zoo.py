@@ -80,6 +80,11 @@ _FIRST_WEIGHTS: dict[str, list[str]] = {}
 @functools.cache
 def built(name: str) -> keras.Model:
     """Returns a shared model with perturbed weights and settled statistics. Do not change it."""
+    return settled(name)
+
+
+def settled(name: str) -> keras.Model:
+    """Returns a model of its own with perturbed weights and settled statistics."""
     model = fresh(name)
     _FIRST_WEIGHTS[name] = digests(model)
     perturb(model)
