@@ -340,4 +340,4 @@ def test_two_devices_learn_what_one_does() -> None:
 
     And the bound of a variational autoencoder, whose loss is its own, too.
     """
-    assert float(zoo.run_python(_MIRRORED)) < 1e-3
+    assert float(zoo.run_forked(_MIRRORED)) < 1e-3

@@ -36,7 +36,7 @@ def paper_sizes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
     """Builds every model at its paper's size once, in a process of its own that gives the memory back."""
 
     def compute(_: Path) -> dict:
-        return json.loads(zoo.run_python(_PAPER_SIZES))
+        return json.loads(zoo.run_forked(_PAPER_SIZES))
 
     return zoo.once(tmp_path_factory.getbasetemp(), "paper_sizes", compute)
 

@@ -298,6 +298,15 @@ def normalized_biases(model: keras.Model) -> set[int]:
     }
 
 
+def run_forked(code: str, *arguments: str) -> str:
+    """Runs code where Keras has been imported and nothing else, and returns what it printed last."""
+    from tests import processes
+
+    done = processes.run("-c", code, *arguments, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.strip().splitlines()[-1]
+
+
 def run_python(code: str, *arguments: str) -> str:
     """Runs code in a fresh interpreter and returns what it printed last."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT)}
