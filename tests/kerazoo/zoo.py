@@ -231,6 +231,14 @@ def training_batch(name: str, seed: int = 0) -> tuple[Any, Any]:
     return _draw(inputs, sample.batch_size, random), _draw(sample.targets, sample.batch_size, random)
 
 
+def long_epoch(data: Any, epochs: int, batch_size: int) -> Any:
+    """Returns data for `fit` in one epoch as long as several; beginning and ending one costs more than a small step."""
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_tensor_slices(data)
+    return dataset.shuffle(dataset.cardinality(), seed=0).batch(batch_size).repeat(epochs)
+
+
 def outputs(model: keras.Model, inputs: Any, training: bool = False) -> list[np.ndarray]:
     """Runs a model once and returns all its outputs."""
     return [keras.ops.convert_to_numpy(y) for y in keras.tree.flatten(model(inputs, training=training))]
