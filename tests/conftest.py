@@ -32,10 +32,11 @@ def no_look_at_the_clock() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_import_of_tensorflow_again() -> Iterator[None]:
-    """Exports as everywhere, with forks for new interpreters where these would import TensorFlow."""
+    """Exports and searches as everywhere, with forks for new interpreters where these would import TensorFlow."""
     from kerazoo.exporters import measuring, quantization
+    from tuning import elsewhere
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (measuring, quantization):
+        for module in (measuring, quantization, elsewhere):
             patch.setattr(module, "subprocess", processes.Stand)
         yield
