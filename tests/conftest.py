@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import processes
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -25,4 +27,16 @@ def no_look_at_the_clock() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(execution, "FEWEST_STEPS", math.inf)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_import_of_tensorflow_again() -> Iterator[None]:
+    """Exports and searches as everywhere, with forks for new interpreters where these would import TensorFlow."""
+    from kerazoo.exporters import measuring, quantization
+    from tuning import elsewhere
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (measuring, quantization, elsewhere):
+            patch.setattr(module, "subprocess", processes.Stand)
         yield

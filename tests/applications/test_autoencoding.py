@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from applications.core.pictures import read_sheet, sheets
 from applications.datasets.pictures import load_pictures
 from applications.generation.autoencoding_report import factorised_bits, principal_components
 from applications.generation.walks import between, walk
+from tests import processes
 from tests.applications.conftest import command, save_image
 
 QUICK = ("--no-tensorboard", "--batch-size", "64", "--learning-rate", "0.003")
@@ -196,11 +195,7 @@ def test_a_killed_training_draws_the_same_samples(tmp_path):
     """Denoising has noise of its own in every step; the samples of a resumed run are those of one without a break."""
 
     def work(step: int, *words: object) -> int:
-        process = subprocess.run(
-            [sys.executable, str(KILLED), str(step), *map(str, words)],
-            capture_output=True, text=True, check=False, timeout=240, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        return process.returncode
+        return processes.run(KILLED, step, *words).returncode
 
     words = (
         "train", "autoencoding", *QUICK, "--model", "denoising_autoencoder", "--model-options.latent-dim", "16",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -17,6 +15,7 @@ import kerazoo
 from applications.core.pictures import read_sheet, sheets
 from applications.generation import features
 from applications.image_generation import ImageGeneration
+from tests import processes
 from tests.applications.conftest import command, save_image
 
 KILLED = Path(__file__).parent / "core" / "killed_training.py"
@@ -114,11 +113,7 @@ def test_a_killed_game_goes_on_exactly(tmp_path):
     """Both networks, both optimisers, the noise and the samples are those of a training without a break."""
 
     def work(step: int, *words: object) -> int:
-        process = subprocess.run(
-            [sys.executable, str(KILLED), str(step), *map(str, words)],
-            capture_output=True, text=True, check=False, timeout=400, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        return process.returncode
+        return processes.run(KILLED, step, *words).returncode
 
     words = (
         *("train", "image-generation", "--model", "dcgan", *SMALL["dcgan"], "--data", noise(tmp_path / "data", 60)),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -21,6 +19,7 @@ from applications.core.pipeline import training_batches
 from applications.datasets.domains import Domain, DomainData, limits, load_domains
 from applications.datasets.store import ImageStore
 from applications.image_translation import ImageTranslation, scaled
+from tests import processes
 from tests.applications.conftest import command, save_image
 
 PIX2PIX = (
@@ -154,10 +153,7 @@ def test_a_killed_cyclegan_ends_where_an_uninterrupted_one_ends(tmp_path):
     words = (*words, "--checkpoint-every", "2", "--out", tmp_path)
 
     def run(step: int, *words: object) -> int:
-        command = [sys.executable, str(script), str(step), *map(str, words)]
-        return subprocess.run(
-            command, capture_output=True, check=False, timeout=900, stdin=subprocess.DEVNULL
-        ).returncode
+        return processes.run(script, step, *words).returncode
 
     assert run(-1, *words, "--name", "whole") == 0
     assert run(9, *words, "--name", "killed") == -signal.SIGKILL

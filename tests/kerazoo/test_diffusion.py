@@ -181,7 +181,7 @@ def _train(model: keras.Model, epochs: range) -> None:
 
 def test_a_reloaded_model_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     model = zoo.fresh("ddpm", multipliers=(1,), attention_sizes=())
-    model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
+    model.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)
     _train(model, range(2))
     model.save(tmp_path / "half.keras")
     state = zoo.value(model.seed_generator.state)  # not in the file, as that of Dropout; checkpoints have it
@@ -301,7 +301,7 @@ def test_it_learns_where_the_data_lie() -> None:
     sizes = {"filters": 16, "multipliers": (1,), "groups": 1, "attention_sizes": (), "timesteps": 100}
     model = kerazoo.ddpm_small((4, 4, 1), 2, **sizes)
     model.compile(keras.optimizers.Adam(5e-3), jit_compile=False)
-    model.fit({"input": x, "label": label.astype("int32")}, epochs=300, batch_size=64, verbose=0)
+    model.fit(zoo.long_epoch({"input": x, "label": label.astype("int32")}, 300, 64), verbose=0)
     drawn = model.generate(8, labels=[0, 1] * 4, steps=20, seed=0).mean(axis=(1, 2, 3))
     np.testing.assert_allclose(drawn, [0.6, -0.6] * 4, atol=0.25)
 
@@ -340,4 +340,4 @@ def test_two_devices_learn_what_one_does() -> None:
 
     And the bound of a variational autoencoder, whose loss is its own, too.
     """
-    assert float(zoo.run_python(_MIRRORED)) < 1e-3
+    assert float(zoo.run_forked(_MIRRORED)) < 1e-3

@@ -235,7 +235,7 @@ print(json.dumps(found))
 
 def test_two_devices_do_what_one_does() -> None:
     """Also their noise is that of one device; only the deviation over the batch (progan) is each device's own."""
-    found = json.loads(zoo.run_python(_MIRRORED))
+    found = json.loads(zoo.run_forked(_MIRRORED))
     assert found["wgan_gp"]["weights"] < 1e-6
     assert found["wgan_gp"]["losses"] < 1e-5
     assert found["progan"]["shown"] == 12

@@ -218,7 +218,7 @@ def test_saved_loss_loads_in_a_fresh_process(tmp_path: Path) -> None:
     model.compile("sgd", Focal(alpha=(1.0, 2.0, 3.0)), metrics=[kerazoo.metrics.MeanIoU(3)])
     model.save(tmp_path / "model.keras")
     code = "import sys, kerazoo, keras\nprint(keras.models.load_model(sys.argv[1]).loss.alpha)"
-    assert zoo.run_python(code, str(tmp_path / "model.keras")) == "[1.0, 2.0, 3.0]"
+    assert zoo.run_forked(code, str(tmp_path / "model.keras")) == "[1.0, 2.0, 3.0]"
 
 
 def test_boundary_weights() -> None:

@@ -128,7 +128,7 @@ def test_it_learns_what_follows_what() -> None:
     x = np.stack([board if i % 2 else 1 - board for i in range(64)]).astype("float32")[..., None]
     model = kerazoo.pixelcnn((4, 4, 1), filters=8, num_blocks=2, head_filters=8, levels=2)
     model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
-    model.fit(x, epochs=40, batch_size=16, verbose=0)
+    model.fit(zoo.long_epoch(x, 40, 16), verbose=0)
     assert bits_per_dimension(model, x).mean() == pytest.approx(1 / 16, abs=0.02)
     drawn = model.generate(20, seed=0)
     assert np.mean([np.array_equal(d, x[0]) or np.array_equal(d, x[1]) for d in drawn]) > 0.9

@@ -14,6 +14,7 @@ from keras import layers
 
 import kerazoo
 from kerazoo.exporters import CRITERIA, Criterion, ExportReport, integer_process, parity, preparation, quantization
+from tests import processes
 
 RANDOM = np.random.default_rng(0)
 CALIBRATION = RANDOM.uniform(-1, 1, (64, 16, 16, 3)).astype("float32")
@@ -25,15 +26,14 @@ def export(folder: Path, model: keras.Model, quantize: str, **options: Any) -> E
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ExportReport]:
-    """One network in all forms."""
+    """One network in all forms, those in integers made by new interpreters."""
     folder, model = tmp_path_factory.mktemp("quantized"), kerazoo.cnn((16, 16, 3), 5, filters=(32, 64))
     zoo.perturb(model)
     zoo.settle(model, CALIBRATION)
-    integers = {"calibration": CALIBRATION, "list_errors": True}
-    return {
-        kind: export(folder, model, kind, **(integers if quantization.is_integer(kind) else {"samples": CALIBRATION}))
-        for kind in quantization.QUANTIZATIONS
-    }
+    integers, others = {"calibration": CALIBRATION, "list_errors": True}, {"samples": CALIBRATION}
+    options = {kind: integers if quantization.is_integer(kind) else others for kind in quantization.QUANTIZATIONS}
+    with processes.new_interpreters():
+        return {kind: export(folder, model, kind, **given) for kind, given in options.items()}
 
 
 def test_every_form_is_close_enough(reports: dict[str, ExportReport]) -> None:

@@ -185,7 +185,7 @@ def test_srgan_compares_by_a_given_network(tmp_path: Path) -> None:
     for key, given in (("pixels", None), ("model", network), ("file", str(tmp_path / "mine.keras"))):
         model = zoo.fresh("srgan", perceptual_network=given)
         before = [] if given is None else [zoo.value(weight) for weight in model.perceptual.weights]
-        model.compile()
+        model.compile(run_eagerly=True)
         model.fit(x, y, batch_size=3, verbose=0)
         if given is not None:
             assert not model.perceptual.trainable_weights

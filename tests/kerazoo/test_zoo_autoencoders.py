@@ -179,7 +179,7 @@ def test_a_sparse_code_is_sparse_and_an_unpenalised_one_is_not() -> None:
     for weight in (0.0, 3.0):
         model = zoo.fresh("sparse_autoencoder", sparsity=0.05, sparsity_weight=weight)
         model.compile(keras.optimizers.Adam(0.05), "mse", jit_compile=False)
-        model.fit(x, epochs=60, batch_size=64, verbose=0)
+        model.fit(zoo.long_epoch(x, 60, 64), verbose=0)
         found.append(float(ops.mean(autoencoders.encoder(model)(x))))
     assert found[1] < 0.1 < 0.3 < found[0]
 
@@ -191,7 +191,7 @@ def test_a_code_of_few_numbers_learns_what_lies_on_a_curve() -> None:
     keras.utils.set_random_seed(0)
     model = kerazoo.autoencoder((2,), 1, hidden_units=(16,), activation="tanh", output_activation=None)
     model.compile(keras.optimizers.Adam(0.02), "mse", jit_compile=False)
-    model.fit(x, epochs=200, batch_size=64, verbose=0)
+    model.fit(zoo.long_epoch(x, 200, 64), verbose=0)
     centred = x - x.mean(0)
     linear = np.linalg.svd(centred, compute_uv=False)[1] ** 2 / x.size
     assert model.evaluate(x, x, verbose=0) < linear / 3

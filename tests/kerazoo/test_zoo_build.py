@@ -14,7 +14,7 @@ import kerazoo
 
 @pytest.mark.parametrize("name", zoo.models())
 def test_name_and_output(name: str) -> None:
-    model = zoo.built(name)
+    model = zoo.settled(name) if name in zoo.SAME_CODE else zoo.built(name)  # these are needed once, and large
     inputs, _ = zoo.batch(name)
     assert model.name == name
     for output in zoo.outputs(model, inputs):
@@ -32,8 +32,9 @@ def _snake_case(word: str) -> str:
 
 @pytest.mark.parametrize("name", zoo.models())
 def test_second_build(name: str) -> None:
-    """The same layer names, none made up by Keras (such end in a counter), and the same weights from one seed."""
-    first, again = zoo.built(name), zoo.fresh(name)
+    """The same layer names, and none made up by Keras (such end in a counter)."""
+    with zoo.weightless():
+        first, again = zoo.fresh(name), zoo.fresh(name)
     layers = zoo.leaf_layers(first)
     assert [layer.name for layer in layers] == [layer.name for layer in zoo.leaf_layers(again)]
     made_up = [
@@ -43,7 +44,11 @@ def test_second_build(name: str) -> None:
         and layer.name not in ("flatten", "embedding")
     ]
     assert not made_up
-    assert zoo.first_digests(name) == zoo.digests(again)
+
+
+@pytest.mark.parametrize("name", zoo.distinct())
+def test_the_same_weights_from_one_seed(name: str) -> None:
+    assert zoo.first_digests(name) == zoo.digests(zoo.fresh(name))
 
 
 @pytest.mark.parametrize("name", zoo.distinct())

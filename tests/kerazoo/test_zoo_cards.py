@@ -36,7 +36,7 @@ def paper_sizes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
     """Builds every model at its paper's size once, in a process of its own that gives the memory back."""
 
     def compute(_: Path) -> dict:
-        return json.loads(zoo.run_python(_PAPER_SIZES))
+        return json.loads(zoo.run_forked(_PAPER_SIZES))
 
     return zoo.once(tmp_path_factory.getbasetemp(), "paper_sizes", compute)
 
@@ -82,7 +82,8 @@ def test_texts(name: str) -> None:
 @pytest.mark.parametrize("name", zoo.models())
 def test_custom_objects(name: str) -> None:
     """A card must not promise a file of built-in layers when there are others in it, nor the reverse."""
-    model = zoo.built(name)
+    with zoo.weightless():
+        model = zoo.fresh(name)
     classes = {type(model), *(type(layer) for layer in zoo.leaf_layers(model))}
     own = any(cls.__module__.startswith("kerazoo") for cls in classes)
     assert own == kerazoo.model_card(name).custom_objects

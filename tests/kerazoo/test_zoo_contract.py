@@ -314,9 +314,9 @@ def _of_numpy(value: Any) -> Any:
 def test_numbers_of_numpy(name: str) -> None:
     """The same model as with Python's numbers, in a configuration that can be saved."""
     options = {**builder_parameters(name), **kerazoo.model_card(name).test_config}
-    with zoo.cheap_weights():
+    with zoo.weightless():
         model = kerazoo.create_model(name, **{key: _of_numpy(value) for key, value in options.items()})
-    assert model.to_json() == zoo.fresh(name).to_json()
+        assert model.to_json() == zoo.fresh(name).to_json()
 
 
 def test_name_of_the_model() -> None:
@@ -354,7 +354,7 @@ def test_channels_first_is_refused() -> None:
 def test_layers_that_include_top_names(name: str) -> None:
     """The docstring of `include_top` speaks of layers that are there."""
     doc = (inspect.getdoc(builder(name)) or "").split("    include_top: ")[1].split("\n    pooling: ")[0]
-    with zoo.cheap_weights():
+    with zoo.weightless():
         layers = {layer.name for layer in zoo.fresh(name).layers}
     named = set(re.findall(r"`(\w+)`", doc)) - {"True", "False"}
     assert "predictions" in named

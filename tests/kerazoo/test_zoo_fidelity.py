@@ -43,7 +43,7 @@ def test_every_network_of_a_paper_has_an_independent_count() -> None:
 )
 def test_published_counts_of_the_convolutions(name: str, published: int) -> None:
     """Both papers count the convolutions of the figure, without normalisation and shortcuts."""
-    with zoo.cheap_weights():
+    with zoo.weightless():
         model = kerazoo.create_model(name)
     norms = keras.layers.BatchNormalization
     counted = [layer for layer in model.layers if not isinstance(layer, norms) and "shortcut" not in layer.name]

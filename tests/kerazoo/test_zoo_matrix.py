@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterator
 
 import keras
+import numpy as np
 import pytest
 import test_zoo_build
 import test_zoo_contract
@@ -108,6 +109,7 @@ def test_other_kinds_keep_the_promises(card: ModelCard, function) -> None:
     assert card.name in zoo.models()
     test_zoo_build.test_name_and_output(card.name)
     test_zoo_build.test_second_build(card.name)
+    test_zoo_build.test_the_same_weights_from_one_seed(card.name)
     test_zoo_contract.test_signature(card.name)
     test_zoo_contract.test_docstring(card.name)
     test_zoo_contract.test_unknown_argument_names_the_nearest(card.name)
@@ -143,6 +145,10 @@ def _register(stack) -> str:
         (lambda x: layers.Dense(3, name="a")(0 * x), test_zoo_build.test_name_and_output),
         (lambda x: layers.Dense(3)(x), test_zoo_build.test_second_build),
         (
+            lambda x: layers.Dense(3, kernel_initializer=_another_every_time, name="a")(x),
+            test_zoo_build.test_the_same_weights_from_one_seed,
+        ),
+        (
             lambda x: layers.Dense(3, name="b")(layers.BatchNormalization(momentum=0.1, name="a")(x)),
             test_zoo_build.test_batch_norm_momentum,
         ),
@@ -156,7 +162,7 @@ def _register(stack) -> str:
         ),
         (lambda x: layers.Dense(3, name="a")(x), test_zoo_contract.test_docstring),
     ],
-    ids=["constant", "names", "momentum", "no gradient", "dead unit", "docstring"],
+    ids=["constant", "names", "seed", "momentum", "no gradient", "dead unit", "docstring"],
 )
 def test_broken_promises_are_noticed(stack, promise) -> None:
     with pytest.raises(AssertionError):
@@ -166,6 +172,10 @@ def test_broken_promises_are_noticed(stack, promise) -> None:
 def test_a_half_precision_output_is_noticed() -> None:
     with pytest.raises(AssertionError):
         test_zoo_precision.test_mixed_precision(_register(lambda x: layers.Dense(3, name="a")(x)), "mixed_float16")
+
+
+def _another_every_time(shape, dtype=None):
+    return keras.ops.cast(np.random.default_rng().normal(size=shape), dtype)
 
 
 def _minus_nine(shape, dtype=None):

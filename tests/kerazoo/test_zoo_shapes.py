@@ -45,7 +45,7 @@ def _activation(name: str, outputs: int) -> dict[str, str]:
 @pytest.mark.parametrize("name", [name for name in IMAGES if kerazoo.model_card(name).kind not in OBJECT_KINDS])
 def test_channels_and_classes(name: str, channels: int, outputs: int) -> None:
     shape = (*_input_shape(name)[:-1], channels)
-    with zoo.cheap_weights():
+    with zoo.weightless():
         model = zoo.fresh(name, input_shape=shape, **{_second(name): outputs}, **_activation(name, outputs))
     factor = kerazoo.model_card(name).test_config.get("scale", 1)  # super-resolution makes larger images
     spatial = tuple(factor * n for n in shape[:-1]) if _same_size_output(kerazoo.model_card(name)) else ()
@@ -57,7 +57,7 @@ def test_channels_and_classes(name: str, channels: int, outputs: int) -> None:
 @pytest.mark.parametrize("outputs", [1, 2, 7])
 @pytest.mark.parametrize("name", zoo.distinct(lambda card: card.kind == "vector"))
 def test_vector_outputs_and_images(name: str, outputs: int) -> None:
-    with zoo.cheap_weights():
+    with zoo.weightless():
         for shape in ({}, {"input_shape": (6, 5, 2)}):
             model = zoo.fresh(name, **shape, num_outputs=outputs, **_activation(name, outputs))
             assert model.output_shape == (None, outputs)
@@ -127,6 +127,7 @@ def test_preprocessing(name: str) -> None:
     x = np.round(zoo.batch(name)[0] * 64) / 64  # so that the pair below is exact in float32
     with zoo.cheap_weights():
         model = zoo.fresh(name, include_preprocessing=(0.5, -3.0))
+    with zoo.weightless():
         pixels = zoo.fresh(name, include_preprocessing=True).get_layer("preprocess")
     model.set_weights(plain.get_weights())
     assert model.layers[1].name == "preprocess"
@@ -139,7 +140,7 @@ def test_preprocessing(name: str) -> None:
 def test_feature_levels(name: str) -> None:
     card, shape = kerazoo.model_card(name), _input_shape(name)
     size = 128 if card.dynamic_size else shape[0]
-    with zoo.cheap_weights():
+    with zoo.weightless():
         model = zoo.fresh(name, input_shape=_sized(name, size, size))
         extractor = kerazoo.feature_extractor(model)
         assert set(extractor.output) == set(card.feature_levels)

@@ -80,6 +80,11 @@ _FIRST_WEIGHTS: dict[str, list[str]] = {}
 @functools.cache
 def built(name: str) -> keras.Model:
     """Returns a shared model with perturbed weights and settled statistics. Do not change it."""
+    return settled(name)
+
+
+def settled(name: str) -> keras.Model:
+    """Returns a model of its own with perturbed weights and settled statistics."""
     model = fresh(name)
     _FIRST_WEIGHTS[name] = digests(model)
     perturb(model)
@@ -226,6 +231,14 @@ def training_batch(name: str, seed: int = 0) -> tuple[Any, Any]:
     return _draw(inputs, sample.batch_size, random), _draw(sample.targets, sample.batch_size, random)
 
 
+def long_epoch(data: Any, epochs: int, batch_size: int) -> Any:
+    """Returns data for `fit` in one epoch as long as several; beginning and ending one costs more than a small step."""
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_tensor_slices(data)
+    return dataset.shuffle(dataset.cardinality(), seed=0).batch(batch_size).repeat(epochs)
+
+
 def outputs(model: keras.Model, inputs: Any, training: bool = False) -> list[np.ndarray]:
     """Runs a model once and returns all its outputs."""
     return [keras.ops.convert_to_numpy(y) for y in keras.tree.flatten(model(inputs, training=training))]
@@ -291,6 +304,15 @@ def normalized_biases(model: keras.Model) -> set[int]:
         for tensor in node.arguments.keras_tensors
         if getattr(producers[id(tensor)], "bias", None) is not None
     }
+
+
+def run_forked(code: str, *arguments: str) -> str:
+    """Runs code where Keras has been imported and nothing else, and returns what it printed last."""
+    from tests import processes
+
+    done = processes.run("-c", code, *arguments, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.strip().splitlines()[-1]
 
 
 def run_python(code: str, *arguments: str) -> str:

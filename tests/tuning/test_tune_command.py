@@ -10,6 +10,7 @@ import yaml
 
 from applications.core.errors import UserError
 from applications.image_classification import ImageClassification
+from tests import processes
 from tests.applications.conftest import command
 
 TINY = ("image-classification", "--model", "mlp", "--model-options.hidden-units", "[16]", "--batch-size", "64")
@@ -155,9 +156,10 @@ def test_a_search_from_python_where_tensorflow_runs(tmp_path) -> None:
         model="mlp", model_options={"hidden_units": [16]}, batch_size=64, epochs=1, out=str(tmp_path)
     )
     lines: list[str] = []
-    found = tuning.search(
-        application, {"learning_rate": tuning.Choice(1e-12, 1e-2)}, algorithm="grid", name="p", show=lines.append
-    )
+    with processes.new_interpreters():
+        found = tuning.search(
+            application, {"learning_rate": tuning.Choice(1e-12, 1e-2)}, algorithm="grid", name="p", show=lines.append
+        )
     assert found.best["values"] == {"learning_rate": "0.01"}
     assert found.application.learning_rate == 1e-2
     assert [row["status"] for row in found.rows] == ["COMPLETED"] * 2

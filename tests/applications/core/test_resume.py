@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from applications.core.checkpoint import CheckpointFolder
+from tests import processes
 from tests.applications.conftest import SMALL_DIGITS
 
 KILLED = Path(__file__).with_name("killed_training.py")
@@ -52,14 +53,7 @@ STEPS_PER_EPOCH = 39
 
 def training(step: int, *words: object) -> subprocess.CompletedProcess:
     """Runs the command line in a process of its own that kills itself before step `step` is saved."""
-    return subprocess.run(
-        [sys.executable, str(KILLED), str(step), *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-        stdin=subprocess.DEVNULL,
-    )
+    return processes.run(KILLED, step, *words)
 
 
 def state_of(run: Path) -> dict:
