@@ -31,3 +31,10 @@ def compared(file: Path) -> dict[str, object]:
 if __name__ == "__main__":
     for file in sorted(Path(sys.argv[1]).glob("*.npz")):
         print(json.dumps(compared(file)), flush=True)
+    keras.backend.clear_session()
+    guide = (Path(__file__).parents[2] / "docs" / "guide" / "scaling.md").read_text(encoding="utf-8")
+    names: dict = {}
+    exec(guide.partition("<!-- test: model parallelism -->\n```python\n")[2].partition("```")[0], names)
+    split = {weight.path: str(weight.value.sharding.spec) for weight in names["model"].weights}
+    found = {"name": "split", "losses": names["model"].history.history["loss"], "split": split}
+    print("\n" + json.dumps(found), flush=True)

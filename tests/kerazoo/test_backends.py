@@ -30,9 +30,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
     script = Path(__file__).with_name("other_backend.py")
     path = os.pathsep.join([str(script.parent), *filter(None, sys.path)])
     environment = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
+    environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
     ran = subprocess.run([sys.executable, script, folder], capture_output=True, text=True, env=environment)
     assert ran.returncode == 0, ran.stderr
-    return {row["name"]: row for row in map(json.loads, ran.stdout.splitlines())}
+    rows = [line for line in ran.stdout.splitlines() if line.startswith("{")]  # the guide's `fit` shows its progress
+    return {row["name"]: row for row in map(json.loads, rows)}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -44,3 +46,11 @@ def test_jax_computes_and_trains_what_tensorflow_does(name: str, found: dict[str
     first, second = row["losses"]
     assert np.isfinite([first, second]).all()
     assert first != second
+
+
+def test_the_guide_splits_a_transformer_over_two_devices(found: dict[str, dict]) -> None:
+    row = found["split"]
+    first, second = row["losses"]
+    assert second < first
+    halved = [path for path, spec in row["split"].items() if "model" in spec]
+    assert len(halved) == 1 + 6 * len({path.split("_")[0] for path in row["split"] if path.startswith("block")})
