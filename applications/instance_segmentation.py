@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE = "objects.json"
 NOT_COUNTED = 255
+INSIDES = (0.5, 0.6, 0.7, 0.8)  # probabilities of the inside that are tried on validation volumes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,9 +160,12 @@ class InstanceSegmentation(Application):
         return dataclasses.replace(datasets, settings={**default_settings(self.method), "scale": scale})
 
     def chosen(self, model: keras.Model, datasets: InstanceData) -> InstanceData:  # type: ignore[override]
-        """With the thresholds that are best on the validation split, for StarDist."""
+        """With the thresholds that are best on the validation split, for StarDist and in volumes."""
         from kerazoo.detection.star_convex import optimize_thresholds
 
+        if self.volumes:
+            inside = self._best_inside(self._finder(model, datasets.settings), datasets)
+            return dataclasses.replace(datasets, settings={**datasets.settings, "inside": inside})
         if self.method != "stardist":
             return datasets
         finder = self._finder(model, datasets.settings)
@@ -175,6 +179,21 @@ class InstanceSegmentation(Application):
         return dataclasses.replace(
             datasets, settings={**datasets.settings, "probability": best.probability, "nms": best.nms}
         )
+
+    def _best_inside(self, finder: Finder, datasets: InstanceData) -> float:
+        """Returns from which probability of the inside on a voxel should belong to the core of an object."""
+        from applications.imaging.objects import APART
+        from kerazoo.detection.boundaries import boundary_objects
+        from kerazoo.metrics.instances import average_precision
+
+        cubes = [next(self._copies(datasets, int(index), 0)) for index in datasets.split["val"][:8]]
+        known = [(finder.maps(image), labels) for image, labels in cubes if max(labels.shape) <= finder.largest]
+
+        def precision(inside: float) -> float:
+            founds = [boundary_objects(maps, threshold=inside, apart=APART) for maps, _ in known]
+            return float(average_precision([labels for _, labels in known], founds, (0.5, 0.75)).mean())
+
+        return max(INSIDES, key=precision) if known else datasets.settings["inside"]
 
     def files(self, datasets: InstanceData) -> dict[str, str]:  # type: ignore[override]
         return {SETTINGS_FILE: json.dumps(dict(datasets.settings), indent=2) + "\n"}

@@ -464,8 +464,8 @@ def simulated_page() -> str:
     head = (
         "What the tasks learn from where no data are given, and how a method is tested where the truth must be known. "
         "`--data NAME` chooses one, `--data-options.OPTION VALUE` changes how it is drawn; of a pair of numbers each "
-        "example draws its own value. Each is also a data set of TFDS, prepared once, and a function in "
-        "`applications.datasets.simulators` of parameters and a seed."
+        "example draws its own value. All but `beads` and `shapes` are data sets of TFDS, prepared once; each is a "
+        "function in `applications.datasets.simulators` of parameters and a seed."
     )
     return page("# Simulated data", head, *parts)
 

@@ -46,7 +46,7 @@ def boundary_objects(
 
     Where the inside is likelier than the threshold, connected pixels are one object; it grows into what is likelier an
     object than not. In volumes a boundary is a surface, and one hole in it would join two objects: with `apart`
-    connected pixels are cut where they are narrow.
+    connected pixels are cut where they are narrow, and every other pixel goes to the object it is nearest to.
 
     Args:
         probabilities: (height, width, 3) or (depth, height, width, 3).
@@ -63,13 +63,13 @@ def boundary_objects(
     from scipy import ndimage
 
     inside = probabilities[..., INSIDE]
-    if apart is None:
-        markers = ndimage.label(inside > threshold)[0].astype(np.int32)
-    else:
-        depth, seeds = deepest(inside > threshold, apart)
-        markers = watershed(depth, seeds, inside > threshold)
     mask = probabilities[..., BACKGROUND] < 0.5
-    labels = watershed(inside, markers, mask)
+    if apart is None:
+        labels = watershed(inside, ndimage.label(inside > threshold)[0].astype(np.int32), mask)
+    else:
+        cores = watershed(*deepest(inside > threshold, apart), inside > threshold)
+        places = ndimage.distance_transform_edt(cores == 0, return_distances=False, return_indices=True)
+        labels = np.where(mask, cores[tuple(places)], 0)
     kept = np.bincount(labels.ravel()) >= smallest
     kept[0] = False
     return np.where(kept, np.cumsum(kept), 0)[labels].astype(np.int32)

@@ -24,6 +24,7 @@ from applications.imaging.objects import Finder, labels_at_size
 from applications.imaging.volumes import volume_samples
 from applications.imaging.watershed import threshold_and_watershed
 from applications.instance_segmentation import InstanceSegmentation
+from kerazoo.detection.boundaries import boundary_classes, boundary_objects
 from kerazoo.metrics.instances import average_precision
 from tests.applications.conftest import command
 
@@ -156,6 +157,24 @@ def test_objects_are_found_at_the_size_of_the_volume_and_in_tiles() -> None:
     np.testing.assert_array_equal(whole.labels, tiled.labels)
 
 
+def test_the_threshold_is_that_of_the_validation_volumes() -> None:
+    """A network that sees an inside everywhere, with a probability of 0.65."""
+    app = InstanceSegmentation(model="unet3d", data_options={"volumes": 6, "num_nuclei": 6})
+    data = app.prepared(app.datasets())
+    labels = [next(app._copies(data, int(index), 0))[1] for index in data.split["val"]]
+
+    class Sure:
+        largest = 128
+        answers = iter(labels)
+
+        def maps(self, image: np.ndarray) -> np.ndarray:
+            classes = boundary_classes(next(self.answers))
+            return np.array([[0.9, 0.65, 0], [0, 0.9, 0.1], [0, 0.65, 0.35]])[classes]
+
+    best = app._best_inside(Sure(), data)  # type: ignore[arg-type]
+    assert best == 0.7
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("volumes")
@@ -192,8 +211,6 @@ def test_the_whole_road(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_hole_in_a_boundary_joins_nothing() -> None:
-    from kerazoo.detection.boundaries import boundary_classes, boundary_objects
-
     place = np.indices((20, 20, 32)) - np.array([10, 10, 0])[:, None, None, None]
     labels = np.zeros((20, 20, 32), int)
     for number, middle in enumerate((9, 22), start=1):
@@ -204,5 +221,11 @@ def test_a_hole_in_a_boundary_joins_nothing() -> None:
     assert boundary_objects(probabilities).max() == 1
     found = boundary_objects(probabilities, apart=3)
     assert average_precision([labels], [found], (0.75,))[0] == 1
+    # A pixel that is no core goes to the nearest one, not to that with the largest number.
+    apart = np.zeros((1, 3, 12), int)
+    apart[:, :, :5], apart[:, :, 5:] = 1, 2
+    cores = np.tile([0.1, 0.2, 0.7], (1, 3, 12, 1))
+    cores[:, 1, 1] = cores[:, 1, 8:] = [0.1, 0.8, 0.1]
+    np.testing.assert_array_equal(boundary_objects(cores, apart=1, smallest=1), apart)
     still = np.eye(3)[boundary_classes(labels)]
     np.testing.assert_array_equal(boundary_objects(still, apart=3), labels)
