@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ import pytest
 from applications.core import keras_multi_worker, launcher
 from applications.core.cluster import Cluster, kubernetes_config, slurm_config
 from applications.core.errors import UserError
+from tests import processes
 
 SCRIPT = str(Path(__file__).with_name("worker_training.py"))
 # 398 rows for training are 12 steps of 32; 85 for validation leave an odd rest.
@@ -52,8 +52,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a training in one process."""
     folder = tmp_path_factory.mktemp("alone")
     (folder / "notes").mkdir()
-    command = [sys.executable, SCRIPT, str(folder / "notes"), "train", *TRAINING, "--out", str(folder)]
-    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    process = processes.run(SCRIPT, folder / "notes", "train", *TRAINING, "--out", folder)
     assert process.returncode == 0, process.stderr
     return folder
 
