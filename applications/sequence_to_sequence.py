@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from applications.core.application import Application, ScheduleName, Serving
-from applications.core.config import option
+from applications.core.application import Application, OptimizerOptions, ScheduleName, Serving
+from applications.core.config import group, option
 from applications.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class SequenceToSequence(Application):
     model: str = option("luong_seq2seq", "Recurrent model with or without attention, or a Transformer.")
     epochs: int = option(6, "Passes over the training data; a few hundred pairs need fifty or more.", minimum=1)
     batch_size: int = option(64, "Samples per step, over all devices together.", minimum=1)
-    learning_rate: float = option(5e-3, "Largest learning rate.", minimum=0)
+    learning_rate: float = option(3e-3, "Largest learning rate.", minimum=0)
+    optimizer_options: OptimizerOptions = group(partial(OptimizerOptions, clip_norm=1.0), "Optimiser.")
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
     tokenizer: Literal["char", "bpe", "word"] = option("char", "What a token is, on both sides.")
     vocab_size: int = option(4000, "Largest number of tokens of `bpe` and `word`, on each side.", minimum=8)
