@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -29,6 +28,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "luong_seq2seq": {**_SMALL, "num_layers": 1, "reverse_source": False, "dropout_rate": 0.1},
     "bahdanau_seq2seq": {"embedding_dim": 32, "units": 64, "attention_units": 64, "maxout_units": 64},
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceOptimizerOptions(OptimizerOptions):
+    """Clips gradients: recurrent networks have some that are far larger than the others."""
+
+    clip_norm: float | None = option(1.0, "Largest norm of the gradient over all weights.", minimum=0)
 
 
 class Prediction(NamedTuple):
@@ -72,7 +78,7 @@ class SequenceToSequence(Application):
     epochs: int = option(6, "Passes over the training data; a few hundred pairs need fifty or more.", minimum=1)
     batch_size: int = option(64, "Samples per step, over all devices together.", minimum=1)
     learning_rate: float = option(3e-3, "Largest learning rate.", minimum=0)
-    optimizer_options: OptimizerOptions = group(partial(OptimizerOptions, clip_norm=1.0), "Optimiser.")
+    optimizer_options: SequenceOptimizerOptions = group(SequenceOptimizerOptions, "Optimiser.")
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
     tokenizer: Literal["char", "bpe", "word"] = option("char", "What a token is, on both sides.")
     vocab_size: int = option(4000, "Largest number of tokens of `bpe` and `word`, on each side.", minimum=8)

@@ -9,7 +9,6 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, Union
 
@@ -26,8 +25,8 @@ def option(default: Any, help: str, **metadata: Any) -> Any:
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def group(cls: Callable[[], Any], help: str) -> Any:
-    """Returns a dataclass field that holds what `cls` makes, a nested configuration with its defaults."""
+def group(cls: type, help: str) -> Any:
+    """Returns a dataclass field that holds the nested configuration `cls` with its defaults."""
     return dataclasses.field(default_factory=cls, metadata={"help": help})
 
 
