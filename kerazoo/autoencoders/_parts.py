@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from kerazoo import _graph
 from kerazoo.autoencoders._models import CODE
 
 
@@ -41,9 +42,14 @@ def decoder(model: keras.Model) -> keras.Model:
     Example:
         >>> kerazoo.autoencoders.decoder(model)(keras.random.normal((16, 20)))
     """
-    code = _code(model).output
-    more = [tensor for name, tensor in model.input.items() if name != "input"] if isinstance(model.input, dict) else []
-    return keras.Model([code, *more] if more else code, model.output, name=f"{model.name}_decoder")
+    code, name = _code(model).output, f"{model.name}_decoder"
+    if not isinstance(model.input, dict):
+        return keras.Model(code, model.output, name=name)
+    # A part that begins both in the middle and at an input would change that input, and the model could not be saved
+    # any more; so it is cut out of another graph of the same layers.
+    graph = keras.models.clone_model(keras.Model(model.input, model.output), clone_function=lambda layer: layer)
+    more = [tensor for key, tensor in graph.input.items() if key != "input"]
+    return keras.Model([_graph.tensors(graph)[CODE][0], *more], graph.output, name=name)
 
 
 def _code(model: keras.Model) -> keras.layers.Layer:

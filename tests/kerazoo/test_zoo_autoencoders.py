@@ -109,6 +109,17 @@ def test_a_conditional_vae_generates_what_it_is_told() -> None:
             model.generate(3, labels=labels)
 
 
+def test_a_conditional_vae_can_be_saved_after_it_has_drawn(tmp_path) -> None:
+    model = zoo.fresh("conditional_vae")
+    x, _ = zoo.batch("conditional_vae")
+    half = autoencoders.decoder(model)
+    for part in (model, half):
+        part.save(tmp_path / "part.keras")
+        again = keras.saving.load_model(tmp_path / "part.keras")
+        inputs = x if part is model else [np.ones((len(x["label"]), half.input_shape[0][1]), "float32"), x["label"]]
+        np.testing.assert_allclose(again(inputs, training=False), part(inputs, training=False), atol=1e-6)
+
+
 def test_a_model_without_a_code_has_no_halves() -> None:
     with pytest.raises(ValueError, match="'mlp' is no autoencoder"):
         autoencoders.encoder(zoo.built("mlp"))
