@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from applications.core.application import Application, OptimizerOptions, ScheduleName, Serving
-from applications.core.config import group, option
+from applications.core.application import Application, ScheduleName, Serving
+from applications.core.config import option
 from applications.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,16 +25,9 @@ _SMALL = {"embedding_dim": 32, "units": 128}
 # What suits texts of some ten characters on a laptop; `--model-options` goes before it.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "seq2seq": {**_SMALL, "num_layers": 1},
-    "luong_seq2seq": {**_SMALL, "num_layers": 1, "reverse_source": False, "dropout_rate": 0.1},
+    "luong_seq2seq": {**_SMALL, "num_layers": 1, "reverse_source": False},
     "bahdanau_seq2seq": {"embedding_dim": 32, "units": 64, "attention_units": 64, "maxout_units": 64},
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class SequenceOptimizerOptions(OptimizerOptions):
-    """Clips gradients: recurrent networks have some that are far larger than the others."""
-
-    clip_norm: float | None = option(1.0, "Largest norm of the gradient over all weights.", minimum=0)
 
 
 class Prediction(NamedTuple):
@@ -77,13 +70,15 @@ class SequenceToSequence(Application):
     model: str = option("luong_seq2seq", "Recurrent model with or without attention, or a Transformer.")
     epochs: int = option(6, "Passes over the training data; a few hundred pairs need fifty or more.", minimum=1)
     batch_size: int = option(64, "Samples per step, over all devices together.", minimum=1)
-    learning_rate: float = option(3e-3, "Largest learning rate.", minimum=0)
-    optimizer_options: SequenceOptimizerOptions = group(SequenceOptimizerOptions, "Optimiser.")
+    learning_rate: float = option(5e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
     tokenizer: Literal["char", "bpe", "word"] = option("char", "What a token is, on both sides.")
     vocab_size: int = option(4000, "Largest number of tokens of `bpe` and `word`, on each side.", minimum=8)
     max_length: int | None = option(
         None, "Most tokens of a source, and of a target; none: as many as the longest of the data has.", minimum=1
+    )
+    bucketing: bool = option(
+        False, "Train sources of like length together: quicker where lengths differ much, but batches are less varied."
     )
     label_smoothing: float = option(0.0, "Probability spread over all tokens.", minimum=0, maximum=0.9)
     beam_size: int = option(
@@ -156,7 +151,10 @@ class SequenceToSequence(Application):
         return datasets
 
     def samples(self, datasets: PairData, split: str, *, training: bool) -> Samples:  # type: ignore[override]
-        """Source and target up to each token go in, the tokens behind them come out; padding of all ends is cut."""
+        """Source and target up to each token go in, the tokens behind them come out.
+
+        With `bucketing` padding that all of a batch have at their end is cut.
+        """
         import numpy as np
         import tensorflow as tf
 
@@ -168,11 +166,13 @@ class SequenceToSequence(Application):
         own, others = tf.constant(lengths, tf.int32), tf.constant(target.lengths(targets), tf.int32)
 
         def load(index: tf.Tensor, _: tf.Tensor) -> tuple:
-            tokens = tf.gather(answers, index)[:, : longest(tf.gather(others, index), answers.shape[1])]
-            given = tf.gather(inputs, index)[:, : longest(tf.gather(own, index), inputs.shape[1])]
+            tokens, given = tf.gather(answers, index), tf.gather(inputs, index)
+            if self.bucketing:
+                tokens = tokens[:, : longest(tf.gather(others, index), answers.shape[1])]
+                given = given[:, : longest(tf.gather(own, index), inputs.shape[1])]
             return {"source_ids": given, "target_ids": tokens[:, :-1]}, tokens[:, 1:]
 
-        return Samples(len(sources), load, at_once=True, lengths=lengths)
+        return Samples(len(sources), load, at_once=True, lengths=lengths if self.bucketing else None)
 
     # Model ----------------------------------------------------------------------------------------------------------
 

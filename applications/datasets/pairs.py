@@ -15,7 +15,7 @@ from applications.datasets.text_files import read_text, sha256
 if TYPE_CHECKING:
     import numpy as np
 
-DATE_OPTIONS: dict[str, Any] = {"dates": 12_000, "per_day": 3, "typos": 0.5}
+DATE_OPTIONS: dict[str, Any] = {"dates": 12_000, "per_day": 3, "typos": 0.3}
 
 
 @dataclass(frozen=True, eq=False)

@@ -177,6 +177,21 @@ def test_no_calendar_date_lies_in_two_parts():
     )
 
 
+def test_bucketing_cuts_nothing_but_padding(tmp_path):
+    file = pairs(tmp_path / "p.tsv")
+    apps = [SequenceToSequence(data=str(file), bucketing=bucketing) for bucketing in (False, True)]
+    data = apps[0].prepared(apps[0].datasets())
+    whole, cut = (app.samples(data, "train", training=True) for app in apps)
+    assert whole.lengths is None
+    index = np.argsort(cut.lengths)[:2]
+    (given, answers), (less, fewer) = (samples.load(index, None) for samples in (whole, cut))
+    assert less["source_ids"].shape[1] == min(-(-int(cut.lengths[index].max()) // 8) * 8, given["source_ids"].shape[1])
+    for name, rows in given.items():
+        assert np.array_equal(rows[:, : less[name].shape[1]], less[name])
+        assert not np.any(rows[:, less[name].shape[1] :])
+    assert np.array_equal(answers[:, : fewer.shape[1]], fewer)
+
+
 def test_targets_are_set_one_token_apart(tmp_path):
     app = SequenceToSequence(data=str(pairs(tmp_path / "p.tsv")))
     data = app.prepared(app.datasets())
