@@ -193,7 +193,7 @@ class Denoising(Application):
 
         from applications.core.augmentation import NUM_DRAWS, augment_geometry
         from applications.core.pipeline import ImageReader, Samples
-        from applications.semantic_segmentation import at_least, crop_places
+        from applications.imaging.crops import at_least, crop_places
 
         chosen, size = datasets.split[split], self.crop_size
         crops = -(-self.crops_per_epoch // len(chosen)) if training else None

@@ -133,7 +133,7 @@ class ImageTranslation(Application):
 
         from applications.core.augmentation import NUM_DRAWS, augment_geometry, augment_intensity
         from applications.core.pipeline import Samples
-        from applications.semantic_segmentation import crop_places
+        from applications.imaging.crops import crop_places
 
         pairs = self.needs_pairs or (datasets.paired and not training)
         chosen = {"a": datasets.split[split], "b": datasets.split_b[split]}

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE = "objects.json"
 NOT_COUNTED = 255
-INSIDES = (0.5, 0.6, 0.7, 0.8)  # probabilities of the inside that are tried on validation volumes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,10 +160,13 @@ class InstanceSegmentation(Application):
 
     def chosen(self, model: keras.Model, datasets: InstanceData) -> InstanceData:  # type: ignore[override]
         """With the thresholds that are best on the validation split, for StarDist and in volumes."""
+        from applications.imaging.objects import normalised
+        from applications.imaging.volumes import best_inside
         from kerazoo.detection.star_convex import optimize_thresholds
 
         if self.volumes:
-            inside = self._best_inside(self._finder(model, datasets.settings), datasets)
+            cubes = (next(self._copies(datasets, int(index), 0)) for index in datasets.split["val"][:8])
+            inside = best_inside(self._finder(model, datasets.settings), cubes)
             return dataclasses.replace(datasets, settings={**datasets.settings, "inside": inside})
         if self.method != "stardist":
             return datasets
@@ -173,27 +175,12 @@ class InstanceSegmentation(Application):
         if not chosen:
             return datasets
         assert datasets.instances is not None
-        predictions = [finder.maps(_normalised(datasets.images[index])) for index in chosen]
+        predictions = [finder.maps(normalised(datasets.images[index])) for index in chosen]
         truths = [datasets.instances[index][..., 0] for index in chosen]
         best, _ = optimize_thresholds(predictions, truths, self.num_rays, grid=self.grid)
         return dataclasses.replace(
             datasets, settings={**datasets.settings, "probability": best.probability, "nms": best.nms}
         )
-
-    def _best_inside(self, finder: Finder, datasets: InstanceData) -> float:
-        """Returns from which probability of the inside on a voxel should belong to the core of an object."""
-        from applications.imaging.objects import APART
-        from kerazoo.detection.boundaries import boundary_objects
-        from kerazoo.metrics.instances import average_precision
-
-        cubes = [next(self._copies(datasets, int(index), 0)) for index in datasets.split["val"][:8]]
-        known = [(finder.maps(image), labels) for image, labels in cubes if max(labels.shape) <= finder.largest]
-
-        def precision(inside: float) -> float:
-            founds = [boundary_objects(maps, threshold=inside, apart=APART) for maps, _ in known]
-            return float(average_precision([labels for _, labels in known], founds, (0.5, 0.75)).mean())
-
-        return max(INSIDES, key=precision) if known else datasets.settings["inside"]
 
     def files(self, datasets: InstanceData) -> dict[str, str]:  # type: ignore[override]
         return {SETTINGS_FILE: json.dumps(dict(datasets.settings), indent=2) + "\n"}
@@ -212,9 +199,9 @@ class InstanceSegmentation(Application):
         import tensorflow as tf
 
         from applications.core.pipeline import ImageReader
+        from applications.imaging.crops import at_least, crop_places
         from applications.imaging.instance_targets import changed_pixels, moved
         from applications.imaging.volumes import volume_samples
-        from applications.semantic_segmentation import at_least, crop_places
 
         images, targets = self._stores(datasets, split, self.augment.rotated_copies if training else 0)
         if self.volumes:
@@ -270,10 +257,11 @@ class InstanceSegmentation(Application):
 
         from applications.datasets.instances import rescaled
         from applications.imaging.instance_targets import rotated
+        from applications.imaging.objects import normalised
 
         assert datasets.instances is not None
         factors = [datasets.settings["scale"] * by for by in datasets.stretch(index)]
-        image = _normalised(rescaled(datasets.images[index], factors))
+        image = normalised(rescaled(datasets.images[index], factors))
         labels = rescaled(datasets.instances[index], factors, nearest_pixel=True)[..., 0]
         yield image, labels
         for degrees in np.random.default_rng((self.seed, index)).uniform(0, 360, copies):
@@ -378,7 +366,7 @@ class InstanceSegmentation(Application):
         import numpy as np
 
         from applications.imaging.objects import Objects
-        from applications.imaging.watershed import threshold_and_watershed
+        from applications.imaging.watershed import objects_are_bright, threshold_and_watershed
 
         assert datasets.instances is not None
         test, bright = datasets.split["test"], objects_are_bright(datasets)
@@ -487,29 +475,9 @@ def _settings(known: dict[str, Any]) -> dict[str, float]:
     return json.loads((Path(known["folder"]) / SETTINGS_FILE).read_text(encoding="utf-8"))
 
 
-def _normalised(image: np.ndarray) -> np.ndarray:
-    from applications.imaging.objects import normalised
-
-    return normalised(image)
-
-
 def _at_least(image: np.ndarray, size: int, rank: int) -> np.ndarray:
     """Continues an image or a label image by reflection, along its first axes."""
     import numpy as np
 
     missing = [(0, max(0, size - length)) for length in image.shape[:rank]]
     return np.pad(image, [*missing, *[(0, 0)] * (image.ndim - rank)], mode="symmetric")
-
-
-def objects_are_bright(datasets: InstanceData) -> bool:
-    """Returns whether objects are brighter than the background in the training images; True where there are none."""
-    import numpy as np
-
-    assert datasets.instances is not None
-    balance = 0.0
-    for index in datasets.split["train"]:
-        image = np.asarray(datasets.images[index], np.float32).mean(axis=-1)
-        inside = datasets.instances[index][..., 0] > 0
-        if inside.any() and not inside.all():
-            balance += float(image[inside].mean() - image[~inside].mean()) / max(float(image.std()), 1e-9)
-    return balance >= 0

@@ -88,7 +88,7 @@ class ObjectDetection(Application):
 
     def samples(self, datasets: BoxedImages, split: str, *, training: bool) -> Samples:  # type: ignore[override]
         from applications.imaging.box_targets import window_samples
-        from applications.semantic_segmentation import crop_places
+        from applications.imaging.crops import crop_places
 
         count = self.windows_per_image if training else None
         places = crop_places(datasets.images, datasets.split[split], self.window_size, count)
@@ -204,7 +204,7 @@ class ObjectDetection(Application):
 
         import numpy as np
 
-        from applications.semantic_segmentation import crop_places
+        from applications.imaging.crops import crop_places
         from kerazoo.detection import boxes
 
         places = crop_places(datasets.images, datasets.split["train"][:64], self.window_size, 1)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from applications.core.pipeline import Samples
     from applications.core.report import Figure, Result
     from applications.datasets.data import Datasets
-    from applications.datasets.store import ImageStore
     from kerazoo.exporters import ImageBytes
 
 
@@ -99,6 +98,7 @@ class SemanticSegmentation(Application):
         from applications.core.augmentation import NUM_DRAWS, augment_geometry, augment_intensity
         from applications.core.optimization import wants_class_numbers
         from applications.core.pipeline import ImageReader, Samples, balanced_weights
+        from applications.imaging.crops import at_least, crop_places
 
         assert datasets.masks is not None
         size, num_classes = self.crop_size, datasets.num_classes
@@ -193,6 +193,8 @@ class SemanticSegmentation(Application):
 
     def baseline(self, datasets: Datasets) -> tuple[str, dict[str, float]]:
         """Otsu's threshold for two classes, naive Bayes on single pixels for more."""
+        from applications.imaging.thresholds import otsu_mask
+
         assert datasets.masks is not None
         test = datasets.split["test"]
         truths = [datasets.masks[i][..., 0] for i in test]
@@ -287,59 +289,6 @@ class SemanticSegmentation(Application):
         }
 
 
-def crop_places(images: ImageStore, chosen: np.ndarray, size: int, crops: int | None) -> np.ndarray:
-    """Returns rows of (image, top, left): a grid of crops that covers each image.
-
-    Args:
-        images: All images.
-        chosen: Numbers of the images to cover.
-        size: Height and width of a crop.
-        crops: Rows per image whatever its size, or None for the whole grid.
-    """
-    import numpy as np
-
-    rows = []
-    for index in chosen:
-        height, width = (max(int(n), size) for n in images.shapes[index][:2])
-        grid = [(top, left) for top in _starts(height, size) for left in _starts(width, size)]
-        rows += [(index, *grid[i % len(grid)]) for i in range(crops or len(grid))]
-    return np.asarray(rows, np.int64)
-
-
-def _starts(length: int, size: int) -> list[int]:
-    """Returns evenly spread starts of the fewest pieces of `size` that cover `length`."""
-    count = -(-length // size)
-    return [round(i * (length - size) / max(1, count - 1)) for i in range(count)]
-
-
-def at_least(image: Any, size: int) -> Any:
-    """Continues a tensor (height, width, channels) by reflection until both sides have at least `size` pixels."""
-    import tensorflow as tf
-
-    def grown(image: tf.Tensor) -> tf.Tensor:
-        # A mirror image can at most double a side, so a tiny image needs several rounds.
-        def missing(image: tf.Tensor) -> tf.Tensor:
-            return tf.minimum(tf.maximum(size - tf.shape(image)[:2], 0), tf.shape(image)[:2])
-
-        def grow(image: tf.Tensor) -> tuple[tf.Tensor]:
-            added = missing(image)
-            return (tf.pad(image, [[0, added[0]], [0, added[1]], [0, 0]], mode="SYMMETRIC"),)
-
-        channels = image.shape[-1]
-        (image,) = tf.while_loop(
-            lambda image: tf.reduce_any(tf.shape(image)[:2] < size),
-            grow,
-            (image,),
-            shape_invariants=(tf.TensorShape([None, None, channels]),),
-        )
-        return image
-
-    height, width = image.shape[:2]
-    if height is not None and width is not None and min(height, width) >= size:
-        return image
-    return grown(image)
-
-
 def mask_predictor(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function from an image of any size to its mask of class numbers (uint8, height x width)."""
     from applications.core.inference import Predictor, padded
@@ -430,35 +379,6 @@ def pixel_counts(datasets: Datasets, chosen: np.ndarray) -> np.ndarray:
     for index in chosen:
         counts += np.bincount(datasets.masks[index].ravel(), minlength=datasets.num_classes)
     return counts
-
-
-def otsu_threshold(values: np.ndarray, bins: int = 256) -> float:
-    """Returns the threshold that separates values into the two classes of largest between-class variance.
-
-    References:
-        N. Otsu, "A threshold selection method from gray-level histograms", IEEE Transactions on Systems, Man, and
-        Cybernetics 9(1):62-66, 1979.
-    """
-    import numpy as np
-
-    counts, edges = np.histogram(values, bins=bins)
-    centres = (edges[:-1] + edges[1:]) / 2
-    below = np.cumsum(counts)[:-1]
-    above = counts.sum() - below
-    sums = np.cumsum(counts * centres)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        gap = sums[:-1] / below - (sums[-1] - sums[:-1]) / above
-        between = np.nan_to_num(below * above * gap**2)
-    return float(centres[int(between.argmax())])
-
-
-def otsu_mask(image: np.ndarray, bright: bool) -> np.ndarray:
-    """Returns the pixels on the foreground's side of Otsu's threshold, as uint8."""
-    import numpy as np
-
-    grey = np.asarray(image, np.float32).mean(axis=2)
-    above = grey > otsu_threshold(grey)
-    return (above if bright else ~above).astype(np.uint8)
 
 
 def foreground_is_bright(datasets: Datasets) -> bool:

@@ -122,7 +122,7 @@ class SuperResolution(Application):
 
         from applications.core.augmentation import NUM_DRAWS, augment_geometry, augment_intensity
         from applications.core.pipeline import ImageReader, Samples
-        from applications.semantic_segmentation import crop_places
+        from applications.imaging.crops import crop_places
 
         size, (low, high) = self.crop_size, datasets.value_range
         crops = self.crops_per_image if training else None

@@ -151,7 +151,7 @@ def mask_overlap(datasets: DomainData, direction: str, images: tuple[list, list,
 
     The masks of images that are no masks are those of Otsu's threshold.
     """
-    from applications.semantic_segmentation import otsu_mask
+    from applications.imaging.thresholds import otsu_mask
 
     masks, pictures = (datasets.a, datasets.b) if datasets.a.is_mask else (datasets.b, datasets.a)
     if images is None:

@@ -5,13 +5,15 @@ usage: python -m benchmarks.training [--rounds N] [--models NAME ...] [--without
 The same network with the same weights, batch and data for all; who is measured changes within a round and the rounds
 are repeated, so that a noisy machine disturbs all alike. A round is a `fit` of two epochs, of which the second counts:
 what a `fit` does before its first step would weigh more here than in a training. Ratios are the medians of the rounds'
-ratios. What looking for the fastest execution costs is told beside them. `benchmarks/results/training.json` and `.png`
-keep the figures, beside the rate of a matrix product on this machine and the share of it that training reaches.
+ratios. kerazoo is trained beside itself without the fused kernels, too, so that one sees what they do. What looking for
+the fastest execution costs is told beside them. `benchmarks/results/training.json` and `.png` keep the figures, beside
+the rate of a matrix product on this machine and the share of it that training reaches.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import json
 import math
@@ -62,7 +64,7 @@ def plain_keras(network: Pinned) -> tuple[Callable[[], float], dict[str, Any]]:
     return train, {}
 
 
-def with_kerazoo(network: Pinned) -> tuple[Callable[[], float], dict[str, Any]]:
+def with_kerazoo(network: Pinned, fuse: bool = True) -> tuple[Callable[[], float], dict[str, Any]]:
     """Returns what trains for one round with the pipeline and the plan of kerazoo's applications, and the plan."""
     import tensorflow as tf
 
@@ -70,7 +72,8 @@ def with_kerazoo(network: Pinned) -> tuple[Callable[[], float], dict[str, Any]]:
 
     model = network.build()
     network.compile(model, jit_compile=False)
-    fused.use_fused_kernels(model)
+    if fuse:
+        fused.use_fused_kernels(model)
     model.optimizer.build(model.trainable_variables)
     inputs, targets = (tf.constant(array) for array in network.data())
 
@@ -116,7 +119,11 @@ def measure(name: str, rounds: int, torch: bool) -> dict[str, Any]:
     import kerazoo
 
     network = NETWORKS[name]
-    makers: dict[str, Callable[..., Any]] = {"kerazoo": with_kerazoo, "keras": plain_keras}
+    makers: dict[str, Callable[..., Any]] = {
+        "kerazoo": with_kerazoo,
+        "unfused": functools.partial(with_kerazoo, fuse=False),
+        "keras": plain_keras,
+    }
     if torch:
         makers["torch"] = with_torch(name)
     trainers, about = {}, {}

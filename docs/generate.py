@@ -17,7 +17,6 @@ import importlib.util
 import inspect
 import json
 import re
-import statistics
 import sys
 from functools import cache
 from pathlib import Path
@@ -26,6 +25,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
+import exports  # noqa: E402
+import quality  # noqa: E402
 import simulated  # noqa: E402
 import speed  # noqa: E402
 from markup import bullets, page, section, table  # noqa: E402
@@ -345,93 +346,6 @@ def applications_index(classes: dict[str, type]) -> str:
     return page("# Applications", table(["task", "what it does"], rows))
 
 
-# --- measured quality -----------------------------------------------------------------------------
-
-
-def quality_page() -> str:
-    """Returns the page of the measurements that `python -m benchmarks.quality` left in the repository."""
-    parts = [
-        "# Measured quality",
-        "Each row is a whole training with another seed: another split, other initial weights. The simple method "
-        "beside it was fitted and tested on the very same splits. `python -m benchmarks.quality TASK` repeats a table.",
-    ]
-    for file in sorted((ROOT / "benchmarks" / "results").glob("quality_*.json")):
-        found = json.loads(file.read_text(encoding="utf-8"))
-        name, summary = found["headline"], found["summary"]
-        rows = [
-            [
-                str(row["seed"]),
-                f"{row['test'][name]:.4f}",
-                f"{row['baseline'][name]:.4f}" if name in row["baseline"] else "",
-                str(row["epochs"]),
-                f"{row['training_seconds']:.0f}",
-            ]
-            for row in found["seeds"]
-        ]
-        means = [
-            f"**{summary[part]['mean']:.4f}** +- {summary[part]['spread']:.4f}" if summary[part] else ""
-            for part in ("model", "baseline")
-        ]
-        rows.append(["mean", *means, "", f"{summary['median_training_seconds']:.0f} (median)"])
-        versions = ", ".join(f"{package} {version}" for package, version in found["packages"].items())
-        parts.append(
-            section(
-                f"{found['task']}: {found['model']} on {found['data']}",
-                f"`{found['model']}` ({found['params']:,} parameters) on `{found['data']}`; {name.replace('_', ' ')} "
-                f"on the test split, beside {found['baseline_name']}.\n\n"
-                + table(["seed", found["model"], "simple method", "epochs", "training, s"], rows)
-                + f"\n\n{other_figures(found)}Measured on {found['cores']} cores with {versions}.",
-            )
-        )
-    return page(*parts, section("Searches", search_figures()))
-
-
-def other_figures(found: dict[str, Any]) -> str:
-    """Returns a sentence with the means of what else was measured on the test split."""
-    rows = [row["test"] for row in found["seeds"]]
-    names = [name for name in rows[0] if name != found["headline"] and all(name in row for row in rows)]
-    if not names:
-        return ""
-    means = (f"{name.replace('_', ' ')} {statistics.mean(row[name] for row in rows):.4g}" for name in names)
-    return f"Means of the other figures: {', '.join(means)}.\n\n"
-
-
-def search_figures() -> str:
-    """Returns what `python -m benchmarks.tuning` measured."""
-    file = ROOT / "benchmarks" / "results" / "tuning.json"
-    found = json.loads(file.read_text(encoding="utf-8"))
-    digits, overhead, branin = found["digits"], found["overhead"], found["branin"]
-    seeds = sorted({row["seed"] for row in digits["seeds"]})
-    rows = []
-    for algorithm, summary in digits["summary"].items():
-        mine = {row["seed"]: row for row in digits["seeds"] if row["algorithm"] == algorithm}
-        trials = ", ".join(sorted({f"{row['trials']} trials, {row['epochs']} epochs" for row in mine.values()}))
-        best = [f"{mine[seed]['best']:.4f}" for seed in seeds]
-        rows.append([algorithm, trials, *best, f"**{summary['mean']:.4f}** +- {summary['spread']:.4f}"])
-    paired = digits["bayesian_less_random"]
-    workers = {
-        name: " and ".join(f"{run['seconds']:.1f}" for run in runs) + " s" for name, runs in found["workers"].items()
-    }
-    return page(
-        "Smallest validation log-loss of an `mlp` on `digits` that each search found, over five parameters (learning "
-        "rate, optimiser, batch size, hidden units, dropout). `tpe` is Optuna's. `python -m benchmarks.tuning` repeats "
-        "this.",
-        table(["search", "of one seed", *[f"seed {seed}" for seed in seeds], "mean"], rows),
-        bullets(
-            (
-                f"Bayesian less random on the same seed: {paired['mean']:+.4f} +- {paired['spread']:.4f}, better on "
-                f"{paired['better_on']} of {len(seeds)}.",
-                f"Branin's function: within 1 % of the minimum after at most 40 trials in {branin['found']} of 10 "
-                f"seeds; {branin['seconds_per_suggestion']:.2f} s per suggestion.",
-                f"A trial takes {overhead['mean_overhead_seconds']:.2f} s longer than plain Keras takes to build and "
-                "fit the same configuration, on average.",
-                f"Twelve trials under a chief: {workers['1_workers']} with one worker, {workers['2_workers']} with "
-                "two, each on one core, measured in turn.",
-            )
-        ),
-    )
-
-
 # --- simulated data -------------------------------------------------------------------------------
 
 
@@ -470,90 +384,6 @@ def simulated_page() -> str:
     return page("# Simulated data", head, *parts)
 
 
-# --- exports --------------------------------------------------------------------------------------
-
-FORMATS = {
-    "saved_model": "SavedModel",
-    "litert": "LiteRT",
-    "litert_float16": "LiteRT float16",
-    "litert_dynamic": "LiteRT 8-bit weights",
-    "litert_int8": "LiteRT int8",
-    "onnx": "ONNX",
-}
-
-
-def exports_page() -> str:
-    """Returns the page of the measurements that `python -m benchmarks.exports` left in the repository."""
-    models, times = exports_results("exports.json"), exports_results("exports_latency.json")
-    rows, broken, works, total = [], [], 0, 0
-    for name, cells in models.items():
-        parts = sorted({cell.partition("/")[2] for cell in cells})
-        for part in parts:
-            label = f"[{name}](models/{name}.md)" + (f" {part}" if part else "")
-            keys = {word: f"{word}/{part}" if part else word for word in FORMATS}
-            found = {word: cells[key] for word, key in keys.items() if key in cells}
-            taken = {word: times.get(name, {}).get(key) for word, key in keys.items()}
-            rows.append([label, *(export_cell(word, found.get(word), taken[word]) for word in FORMATS)])
-            broken += [[label, FORMATS[word], cell["reason"]] for word, cell in found.items() if not cell["works"]]
-            works, total = works + sum(cell["works"] for cell in found.values()), total + len(found)
-    head = (
-        "Every model of the catalogue, in the small configuration of its card with perturbed random weights, exported, "
-        "loaded in the runtime of its format and compared with the model on random samples: the largest difference "
-        "relative to the largest output, with 8 bits the signal above the noise in dB, then the size of the file and "
-        "the median time of one sample. A dash is a format that does not work, for the reason below. "
-        f"{works} of {total} cells work. `python -m benchmarks.exports` repeats the table."
-    )
-    return page(
-        "# Exports",
-        head,
-        table(["model", *FORMATS.values()], rows),
-        section("What does not work", table(["model", "format", "reason"], broken)) if broken else "",
-        trained_section(),
-        inference_section(),
-    )
-
-
-def exports_results(name: str) -> dict[str, Any]:
-    """Returns the models of one file of results; none where there is no such file."""
-    file = ROOT / "benchmarks" / "results" / name
-    return json.loads(file.read_text(encoding="utf-8"))["models"] if file.exists() else {}
-
-
-def export_cell(word: str, cell: dict[str, Any] | None, times: dict[str, float] | None) -> str:
-    """Returns how far a file is from its model, how large and how quick."""
-    if cell is None or not cell["works"]:
-        return "-"
-    far = f"{cell['sqnr_db']:.0f} dB" if word in ("litert_dynamic", "litert_int8") else f"{cell['relative_diff']:.0e}"
-    return f"{far}, {cell['bytes'] / 1e3:,.0f} kB" + (f", {times['one']:.2g} ms" if times else "")
-
-
-def trained_section() -> str:
-    """Returns what `python -m benchmarks.trained_formats` found; nothing where it has not been run."""
-    file = ROOT / "benchmarks" / "results" / "trained_formats.json"
-    rows = []
-    for task, found in (json.loads(file.read_text(encoding="utf-8"))["tasks"] if file.exists() else {}).items():
-        for word, row in found["formats"].items():
-            if "reason" in row:
-                rows.append([task, word, "-", row["reason"], ""])
-                continue
-            size = f"{row['bytes'] / 1e3:,.0f} kB" if "bytes" in row else ""
-            same = f"{row['agreement']:.2%}" if row.get("agreement") is not None else ""
-            rows.append([task, word, f"{found['metric']} {row['metric']:.4f}", same, size])
-    head = ["task", "format", "metric of the test split", "equal decisions", "size"]
-    return section("Trained models: the presets of `kerazoo quickstart`", table(head, rows)) if rows else ""
-
-
-def inference_section() -> str:
-    """Returns the times of `python -m benchmarks.inference_formats`; nothing where it has not been measured."""
-    rows = [
-        [f"`{name}`", *(f"{found[form]:.3g} ms" for form in ("keras", "float32", "int8")),
-         *(f"{found[ratio][0]:.2f}" for ratio in ("keras_over_float32", "float32_over_int8"))]
-        for name, found in exports_results("inference_formats.json").items()
-    ]  # fmt: skip
-    columns = ["model", "compiled Keras", "LiteRT float32", "LiteRT int8", "Keras / float32", "float32 / int8"]
-    return section("One image at a time", table(columns, rows)) if rows else ""
-
-
 # --- all of it ------------------------------------------------------------------------------------
 
 
@@ -563,8 +393,9 @@ def generate(folder: Path) -> list[Path]:
     classes = application_classes()
     pages = {"models/index.md": models_index(cards), "applications/index.md": applications_index(classes)}
     pages |= {f"models/{card.name}.md": model_page(card) for card in cards}
-    pages |= {"fidelity.md": fidelity_page(cards), "quality.md": quality_page(), "exports.md": exports_page()}
-    pages |= {"speed.md": speed.speed_page(ROOT / "benchmarks" / "results")}
+    results = ROOT / "benchmarks" / "results"
+    pages |= {"fidelity.md": fidelity_page(cards), "quality.md": quality.quality_page(results)}
+    pages |= {"exports.md": exports.exports_page(results), "speed.md": speed.speed_page(results)}
     pages |= {f"applications/{name}.md": application_page(name, cls) for name, cls in classes.items()}
     pages["simulated.md"] = simulated_page()
     for kind, ending in {"models": "md", "applications": "md", "simulated": "png"}.items():

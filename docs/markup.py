@@ -1,4 +1,8 @@
-"""Pieces of Markdown that all generated pages are made of."""
+"""What all generated pages are made of: pieces of Markdown, and results of measurements."""
+
+import json
+from pathlib import Path
+from typing import Any
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -19,3 +23,9 @@ def page(*parts: str) -> str:
 
 def section(title: str, body: str) -> str:
     return f"## {title}\n\n{body}" if body else ""
+
+
+def json_of(folder: Path, name: str) -> dict[str, Any]:
+    """Returns the content of `NAME.json`; nothing where there is no such file."""
+    file = folder / f"{name}.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}

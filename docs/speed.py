@@ -1,10 +1,10 @@
 """The page of the measurements of speed that `benchmarks/` left in the repository."""
 
-import json
+import functools
 from pathlib import Path
 from typing import Any
 
-from markup import bullets, page, section, table
+from markup import bullets, json_of, page, section, table
 
 INTRODUCTION = """# Speed
 
@@ -13,27 +13,22 @@ the rounds' ratios. Other machines have other figures: the commands repeat them 
 
 # Found by profiles; what was tried beside is told, so that nobody needs to try it again.
 KERNELS = """Convolutions take most of the time of the convolutional networks, and oneDNN computes them in both
-libraries. What Keras adds was found by profiles, and mended where a kernel of TensorFlow closes it:
+libraries. What Keras adds was found by profiles, and mended where TensorFlow can do it in one go:
 
-- Batch normalisation and Adam are written in about ten operations each. One kernel for each makes resnet20 1.21,
-  mobilenet 1.25, densenet40 1.13 and the dense VAE 1.17 times as fast (one core).
-- Loading sample by sample took 0.9 ms per batch of 32; whole batches take an eighth of that.
-- XLA makes recurrent networks up to 2.6 times as fast, and plain convolutional networks up to 6 times slower
-  (mobilenet), so it is tried, never assumed.
+- Batch normalisation and Adam are written in about ten operations each; kerazoo trains with one kernel for each.
+- Keras gathers its arrays sample by sample; kerazoo takes whole batches where all samples have one size.
+- XLA makes recurrent networks faster and plain convolutional networks slower, so it is tried, never assumed.
 - Not closed: PyTorch has one operator for a whole LSTM, Keras a loop of small matrix products, which XLA compiles."""
 
 
 def speed_page(results: Path) -> str:
     """Returns the page; what has not been measured is left out."""
 
-    def known(name: str) -> dict[str, Any]:
-        file = results / f"{name}.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-
+    known = functools.partial(json_of, results)
     return page(
         INTRODUCTION,
         section("Training", training(known("training"))),
-        section("What the time goes into", KERNELS),
+        section("What the time goes into", page(KERNELS, choices(known("training")))),
         section("Predicting", predicting(known("inference"))),
         section("Data", data(known("pipeline"))),
         section("Several workers", scaling(known("scaling"))),
@@ -80,6 +75,23 @@ def training(found: dict[str, Any]) -> str:
         table(header, rows),
         f"A product of two matrices of 1024 x 1024 reaches {found['matmul_gflops_per_second']:.0f} GFLOP/s here. "
         + machine(found),
+    )
+
+
+def choices(found: dict[str, Any]) -> str:
+    """Returns the table of what the fused kernels and XLA do to each network."""
+    rows = []
+    for name, row in found.get("models", {}).items():
+        ways = row["ways"]
+        without = min(time for way, time in ways.items() if way.startswith("plain"))
+        compiled = min((time for way, time in ways.items() if way.startswith("xla")), default=float("nan"))
+        fused = row["ratios"].get("unfused")
+        rows.append([name, "" if fused is None else f"{fused:.2f}", f"{without / compiled:.2f}"])
+    if not rows:
+        return ""
+    return page(
+        "How many times as fast each of the two makes a training step; XLA as the planner saw it in its few steps:",
+        table(["network", "fused kernels", "XLA"], rows),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -255,43 +255,58 @@ def write_objects(stem: str, prediction: Prediction, folder: Path) -> list[Path]
         `STEM_labels.tif` with all planes, `STEM_objects.csv`, and `STEM_overlay.png` of the plane in the middle.
     """
     import numpy as np
+
+    labels = np.stack([found.labels for found in prediction.found])
+    labels = np.swapaxes(labels.reshape(-1, prediction.times, *labels.shape[1:]), 0, 1)
+    middle = len(prediction.found) // 2
+    overlay = outlined(prediction.planes[middle], prediction.found[middle].labels)
+    return write_found(folder / stem, (labels, "TZYX", prediction.spacing), object_table(prediction), overlay)
+
+
+def write_found(
+    stem: Path, labels: tuple[np.ndarray, str, Sequence[float]], table: str, overlay: np.ndarray
+) -> list[Path]:
+    """Writes `STEM_labels.tif`, of an array, its axes and the distances of its pixels, a table and a picture."""
     from PIL import Image
 
     from applications.core.run_directory import write_atomically
     from applications.datasets.stacks import write_labels
 
-    labels = np.stack([found.labels for found in prediction.found])
-    labels = np.swapaxes(labels.reshape(-1, prediction.times, *labels.shape[1:]), 0, 1)
-    middle, picture = len(prediction.found) // 2, io.BytesIO()
-    overlay = outlined(prediction.planes[middle], prediction.found[middle].labels)
+    picture = io.BytesIO()
     Image.fromarray(overlay).save(picture, format="PNG")
-    written = [write_labels(folder / f"{stem}_labels.tif", labels, "TZYX", prediction.spacing)]
-    for name, content in (("objects.csv", object_table(prediction).encode()), ("overlay.png", picture.getvalue())):
-        write_atomically(folder / f"{stem}_{name}", content)
-        written.append(folder / f"{stem}_{name}")
+    written = [write_labels(stem.with_name(f"{stem.name}_labels.tif"), *labels)]
+    for name, content in (("objects.csv", table.encode()), ("overlay.png", picture.getvalue())):
+        written.append(stem.with_name(f"{stem.name}_{name}"))
+        write_atomically(written[-1], content)
     return written
+
+
+def measured(found: Objects) -> Iterator[tuple[int, int, tuple[float, ...], float]]:
+    """Yields number, pixels, centre and score of each object."""
+    import numpy as np
+    from scipy import ndimage
+
+    numbers = np.arange(1, len(found.scores) + 1)
+    sizes = np.bincount(found.labels.ravel(), minlength=len(numbers) + 1)[1:]
+    centres = ndimage.center_of_mass(found.labels > 0, found.labels, numbers) if len(numbers) else []
+    yield from zip(numbers.tolist(), sizes.tolist(), centres, found.scores.tolist(), strict=True)
 
 
 def object_table(prediction: Prediction) -> str:
     """Returns the objects of a file as CSV: plane where there are several, number, area and centre in pixels, score,
     and the class where there are some.
     """
-    import numpy as np
-    from scipy import ndimage
-
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     several, told = len(prediction.found) > 1, prediction.found[0].classes is not None
     heads = ("id", "area", "centroid_row", "centroid_column", "score", *("class",) * told)
     table.writerow((*("time", "depth") * several, *heads))
-    for plane, (labels, scores, classes) in enumerate(prediction.found):
+    for plane, found in enumerate(prediction.found):
         place = (plane % prediction.times, plane // prediction.times) * several
-        numbers = np.arange(1, len(scores) + 1)
-        areas = np.bincount(labels.ravel(), minlength=len(numbers) + 1)[1:]
-        centres = ndimage.center_of_mass(labels > 0, labels, numbers) if len(numbers) else []
-        names = [()] * len(numbers) if classes is None else [(prediction.class_names[each],) for each in classes]
-        for number, area, (row, column), score, name in zip(numbers, areas, centres, scores, names, strict=True):
-            table.writerow((*place, int(number), int(area), f"{row:.2f}", f"{column:.2f}", f"{score:.4f}", *name))
+        names = [] if found.classes is None else [prediction.class_names[each] for each in found.classes]
+        for number, area, centre, score in measured(found):
+            columns = (*(f"{length:.2f}" for length in centre), f"{score:.4f}", *names[number - 1 : number])
+            table.writerow((*place, number, area, *columns))
     return text.getvalue()
 
 

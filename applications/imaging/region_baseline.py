@@ -27,7 +27,7 @@ def regions(image: np.ndarray) -> list[Region]:
     """Returns connected regions that are brighter than the median, and those that are darker, by Otsu's threshold."""
     from scipy import ndimage
 
-    from applications.semantic_segmentation import otsu_threshold
+    from applications.imaging.thresholds import otsu_threshold
 
     smooth = ndimage.gaussian_filter(np.asarray(image, np.float64).mean(axis=2), 1.0)
     contrast = smooth - np.median(smooth)

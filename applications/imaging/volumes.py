@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from applications.imaging.crops import crop_places
 from applications.imaging.instance_targets import NUM_DRAWS, InstanceAugmentation, changed_pixels, moved
 
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from applications.core.pipeline import Samples
     from applications.datasets.store import ImageStore
     from applications.datasets.volumes import Volume
-    from applications.imaging.objects import Objects
+    from applications.imaging.objects import Finder, Objects
 
+INSIDES = (0.5, 0.6, 0.7, 0.8)  # probabilities of the inside that are tried on validation volumes
 LARGEST = 128  # voxels; larger volumes are predicted in tiles
 
 
@@ -45,7 +47,7 @@ def volume_samples(
 
     from applications.core.pipeline import ImageReader, Samples
 
-    places = tf.constant(_places(images, size, crops if training else None))
+    places = tf.constant(crop_places(images, range(len(images)), size, crops if training else None))
     readers = ImageReader(images), ImageReader(targets)
 
     def load(index: tf.Tensor, draws: tf.Tensor) -> tuple:
@@ -86,20 +88,24 @@ def _as_volumes(images: tf.Tensor, channels: int) -> tf.Tensor:
     return tf.transpose(tf.reshape(images, (-1, height, width, planes // channels, channels)), (0, 3, 1, 2, 4))
 
 
-def _places(images: ImageStore, size: int, crops: int | None) -> np.ndarray:
-    """Returns rows of (volume, first plane, top, left): cubes that cover each volume, or a number of them."""
-    import numpy as np
+def best_inside(finder: Finder, cubes: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Returns from which probability of the inside on a voxel should belong to the core of an object.
 
-    rows = []
-    for index, shape in enumerate(images.shapes[:, :3].tolist()):
-        counts = [-(-length // size) for length in shape]
-        starts = [
-            [round(i * (length - size) / max(1, count - 1)) for i in range(count)]
-            for length, count in zip(shape, counts, strict=True)
-        ]
-        grid = list(itertools.product(*starts))
-        rows += [(index, *grid[i % len(grid)]) for i in range(crops or len(grid))]
-    return np.asarray(rows, np.int64)
+    Args:
+        finder: What predicts.
+        cubes: Normalised volumes and their labels; those too large to be predicted whole are left out.
+    """
+    from applications.imaging.objects import APART
+    from kerazoo.detection.boundaries import boundary_objects
+    from kerazoo.metrics.instances import average_precision
+
+    known = [(finder.maps(image), labels) for image, labels in cubes if max(labels.shape) <= finder.largest]
+
+    def precision(inside: float) -> float:
+        founds = [boundary_objects(maps, threshold=inside, apart=APART) for maps, _ in known]
+        return float(average_precision([labels for _, labels in known], founds, (0.5, 0.75)).mean())
+
+    return max(INSIDES, key=precision) if known else finder.settings["inside"]
 
 
 class VolumePrediction(NamedTuple):
@@ -116,25 +122,13 @@ def write_volume(stem: str, prediction: VolumePrediction, folder: Path) -> list[
     Returns:
         `STEM_labels.tif`, `STEM_objects.csv` (number, voxels, centre in pixels and planes, score), `STEM_overlay.png`.
     """
-    import numpy as np
-    from PIL import Image
-    from scipy import ndimage
+    from applications.imaging.objects import measured, outlined, write_found
 
-    from applications.core.run_directory import write_atomically
-    from applications.datasets.stacks import write_labels
-    from applications.imaging.objects import outlined
-
-    labels, scores, _ = prediction.found
-    numbers = np.arange(1, len(scores) + 1)
-    sizes = np.bincount(labels.ravel(), minlength=len(numbers) + 1)[1:]
-    centres = ndimage.center_of_mass(labels > 0, labels, numbers) if len(numbers) else []
-    text, picture, middle = io.StringIO(), io.BytesIO(), len(labels) // 2
+    volume, labels = prediction.volume, prediction.found.labels
+    text, middle = io.StringIO(), len(labels) // 2
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("id", "voxels", "centroid_depth", "centroid_row", "centroid_column", "score"))
-    for number, size, centre, score in zip(numbers, sizes, centres, scores, strict=True):
-        table.writerow((int(number), int(size), *(f"{place:.2f}" for place in centre), f"{score:.4f}"))
-    Image.fromarray(outlined(prediction.volume.pixels[middle], labels[middle])).save(picture, format="PNG")
-    write_labels(folder / f"{stem}_labels.tif", labels, "ZYX", prediction.volume.spacing)
-    for name, content in (("objects.csv", text.getvalue().encode()), ("overlay.png", picture.getvalue())):
-        write_atomically(folder / f"{stem}_{name}", content)
-    return [folder / f"{stem}_{name}" for name in ("labels.tif", "objects.csv", "overlay.png")]
+    for number, size, centre, score in measured(prediction.found):
+        table.writerow((number, size, *(f"{place:.2f}" for place in centre), f"{score:.4f}"))
+    overlay = outlined(volume.pixels[middle], labels[middle])
+    return write_found(folder / stem, (labels, "ZYX", volume.spacing), text.getvalue(), overlay)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kerazoo.detection.boundaries import deepest, watershed
 from kerazoo.detection.flows import fill_and_drop
+
+if TYPE_CHECKING:
+    from applications.datasets.instances import InstanceData
 
 BLUR = 1.0  # pixels
 BACKGROUND_REACH = 15  # pixels; objects are smaller than twice this
@@ -34,7 +38,7 @@ def threshold_and_watershed(
 
     from applications.datasets.instances import rescaled
     from applications.imaging.objects import labels_at_size
-    from applications.semantic_segmentation import otsu_threshold
+    from applications.imaging.thresholds import otsu_threshold
 
     grey = rescaled(np.asarray(image, np.float32), stretch).mean(axis=-1)
     grey = grey if bright else grey.max() - grey
@@ -44,3 +48,15 @@ def threshold_and_watershed(
     mask = ndimage.binary_fill_holes(above > otsu_threshold(above))
     depth, markers = deepest(mask, APART)
     return labels_at_size(fill_and_drop(watershed(depth, markers, mask)), image.shape[:-1])
+
+
+def objects_are_bright(datasets: InstanceData) -> bool:
+    """Returns whether objects are brighter than the background in the training images; True where there are none."""
+    assert datasets.instances is not None
+    balance = 0.0
+    for index in datasets.split["train"]:
+        image = np.asarray(datasets.images[index], np.float32).mean(axis=-1)
+        inside = datasets.instances[index][..., 0] > 0
+        if inside.any() and not inside.all():
+            balance += float(image[inside].mean() - image[~inside].mean()) / max(float(image.std()), 1e-9)
+    return balance >= 0

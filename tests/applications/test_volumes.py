@@ -21,7 +21,7 @@ from applications.datasets.store import ImageStore
 from applications.datasets.volumes import read_volume
 from applications.imaging.instance_targets import InstanceAugmentation
 from applications.imaging.objects import Finder, labels_at_size
-from applications.imaging.volumes import volume_samples
+from applications.imaging.volumes import best_inside, volume_samples
 from applications.imaging.watershed import threshold_and_watershed
 from applications.instance_segmentation import InstanceSegmentation
 from kerazoo.detection.boundaries import boundary_classes, boundary_objects
@@ -159,9 +159,7 @@ def test_objects_are_found_at_the_size_of_the_volume_and_in_tiles() -> None:
 
 def test_the_threshold_is_that_of_the_validation_volumes() -> None:
     """A network that sees an inside everywhere, with a probability of 0.65."""
-    app = InstanceSegmentation(model="unet3d", data_options={"volumes": 6, "num_nuclei": 6})
-    data = app.prepared(app.datasets())
-    labels = [next(app._copies(data, int(index), 0))[1] for index in data.split["val"]]
+    labels = [simulate_volume(VolumeParameters(num_nuclei=6), seed).instances.astype(np.int32) for seed in (1, 2)]
 
     class Sure:
         largest = 128
@@ -171,8 +169,9 @@ def test_the_threshold_is_that_of_the_validation_volumes() -> None:
             classes = boundary_classes(next(self.answers))
             return np.array([[0.9, 0.65, 0], [0, 0.9, 0.1], [0, 0.65, 0.35]])[classes]
 
-    best = app._best_inside(Sure(), data)  # type: ignore[arg-type]
-    assert best == 0.7
+    cubes = [(np.zeros((*each.shape, 1), np.float32), each) for each in labels]
+    too_large = (np.zeros((1, 1, 129, 1), np.float32), np.zeros((1, 1, 129), np.int32))
+    assert best_inside(Sure(), [too_large, *cubes]) == 0.7  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
