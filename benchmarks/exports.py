@@ -60,7 +60,7 @@ def measure(name: str, wanted: list[str], folder: Path) -> None:
     zoo.speak_up(whole, all_samples)
     parts = {part.name: part for part in zoo.functional_parts(whole)}
     for part, model in parts.items():
-        samples = all_samples if len(parts) == 1 else part_samples(model)
+        samples = all_samples if model is whole else part_samples(model)
         few = keras.tree.map_structure(lambda array: array[:8], samples)
         names = preparation.input_names(preparation.input_specs(model, few))
         where = folder if len(parts) == 1 else folder / part

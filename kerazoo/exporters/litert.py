@@ -64,9 +64,9 @@ MASKED = -16.0  # e^-16 is far below the steps of an 8-bit softmax, and leaves t
 
 
 def soften_masks(saved_model: Path) -> None:
-    """Replaces the -1e9 of masked attention in the graphs of a SavedModel.
+    """Replaces the -1e9, or -0.7 times the largest number, of masked attention in the graphs of a SavedModel.
 
-    A softmax forgets what is that far below. But 8 bits that have to reach down to -1e9 have no steps left between the
+    A softmax forgets what is that far below. But 8 bits that have to reach down to it have no steps left between the
     scores, and every token would get the same attention.
     """
     import tensorflow as tf
@@ -79,7 +79,7 @@ def soften_masks(saved_model: Path) -> None:
             if node.op != "Const" or node.attr["dtype"].type != tf.float32.as_datatype_enum:
                 continue
             value = tf.make_ndarray(node.attr["value"].tensor)
-            if value.size == 1 and -1e30 < value.item() <= -1e8:
+            if value.size == 1 and np.finfo(np.float32).min < value.item() <= -1e8:
                 node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.full_like(value, MASKED)))
     file.write_bytes(proto.SerializeToString())
 

@@ -187,8 +187,8 @@ class _LargestToken(keras.layers.Layer):
 
     def call(self, inputs: list[Any]) -> Any:
         x, token_ids = inputs
-        place = ops.one_hot(ops.argmax(token_ids, axis=1), ops.shape(x)[1], dtype=x.dtype)
-        return ops.squeeze(ops.matmul(ops.expand_dims(place, 1), x), 1)
+        place = ops.expand_dims(ops.argmax(token_ids, axis=1), (1, 2))
+        return ops.squeeze(ops.take_along_axis(x, place, axis=1), 1)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         (batch, _, features), _ = input_shape
