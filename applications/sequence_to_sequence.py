@@ -50,7 +50,7 @@ class SequenceToSequence(Application):
     Example:
         >>> from applications.core.training import start
         >>> from applications.sequence_to_sequence import SequenceToSequence
-        >>> run = start(SequenceToSequence(model="bahdanau_seq2seq", epochs=10))
+        >>> run = start(SequenceToSequence(model="luong_seq2seq", epochs=10))
     """
 
     task: ClassVar[str] = "sequence-to-sequence"
@@ -67,7 +67,7 @@ class SequenceToSequence(Application):
     )
 
     data: str = option("dates", "`dates`, or a TSV file of pairs.")
-    model: str = option("luong_seq2seq", "Recurrent model with or without attention, or a Transformer.")
+    model: str = option("bahdanau_seq2seq", "Recurrent model with or without attention, or a Transformer.")
     epochs: int = option(6, "Passes over the training data; a few hundred pairs need fifty or more.", minimum=1)
     batch_size: int = option(64, "Samples per step, over all devices together.", minimum=1)
     learning_rate: float = option(5e-3, "Largest learning rate.", minimum=0)

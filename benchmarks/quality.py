@@ -25,6 +25,10 @@ MEASUREMENTS = {
         ("--data", "diabetes", "--model", "mlp"),
         ("--data", "diabetes", "--model", "rbf"),
     ),
+    "sequence-to-sequence": (
+        ("--data", "dates", "--model", "bahdanau_seq2seq"),
+        ("--data", "dates", "--model", "luong_seq2seq"),
+    ),
     "time-series-forecasting": (
         ("--data", "co2", "--model", "lstm"),
         ("--data", "sunspots", "--model", "lstm", "--epochs", "60"),
