@@ -56,9 +56,11 @@ def measure(name: str, wanted: list[str], folder: Path) -> None:
 
     whole, all_samples = zoo.fresh(name), zoo.batch(name, count=64)[0]
     zoo.perturb(whole)
+    zoo.calm(whole)
     zoo.settle(whole, all_samples)  # statistics of few samples would make networks that magnify any noise
     zoo.speak_up(whole, all_samples)
-    parts = {part.name: part for part in zoo.functional_parts(whole)}
+    # Networks that judge others in training are no part of what a model is used for.
+    parts = {part.name: part for part in zoo.functional_parts(whole) if not part.name.startswith("discriminator")}
     for part, model in parts.items():
         samples = all_samples if model is whole else part_samples(model)
         few = keras.tree.map_structure(lambda array: array[:8], samples)

@@ -56,7 +56,8 @@ class UnCLIP(OwnOptimizer):
         self.built = True
 
     @functools.cached_property  # no part of the model: it shares the layers of the text encoder
-    def _reader(self) -> keras.Model:
+    def reader(self) -> keras.Model:
+        """What encodes texts: from token numbers to their `embedding` and the `features` of each token."""
         encoder = self.clip.text_encoder
         real = ops.cast(ops.expand_dims(ops.not_equal(encoder.input, 0), -1), "float32")
         features = ops.cast(encoder.get_layer("final_norm").output, "float32") * real
@@ -69,7 +70,7 @@ class UnCLIP(OwnOptimizer):
     def call(self, inputs: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Returns of each part that is not frozen what it says: CLIP how well pictures and texts fit, the other two
         how wrong they are about the noise."""
-        pictures, texts = self.clip.image_encoder(inputs[IMAGES], training=training), self._reader(inputs[TOKENS])
+        pictures, texts = self.clip.image_encoder(inputs[IMAGES], training=training), self.reader(inputs[TOKENS])
         found = {"clip": self.clip.scores(pictures, texts[EMBEDDING])}
         pictures, texts = ops.stop_gradient(self._scaled(pictures)), self._told(texts)
         if self.prior.trainable:
@@ -134,7 +135,7 @@ class UnCLIP(OwnOptimizer):
         if token_ids.ndim != 2 or token_ids.shape[1] != length:
             raise ValueError(f"token_ids must have the shape (count, {length}). Received: {token_ids.shape}")
         options: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "seed": seed}
-        texts = {name: ops.convert_to_numpy(x) for name, x in self._told(self._reader(token_ids)).items()}
+        texts = {name: ops.convert_to_numpy(x) for name, x in self._told(self.reader(token_ids)).items()}
         repeated = {name: np.repeat(x, candidates, axis=0) for name, x in texts.items()}
         drawn = self.prior.generate(
             len(token_ids) * candidates, told=repeated, guidance_scale=prior_guidance_scale, **options

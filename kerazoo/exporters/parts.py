@@ -1,8 +1,8 @@
 """Models that are used in several parts, or step by step: each part a file, and an example that runs the whole.
 
 An encoder and its decoder, the halves of an autoencoder, the generators of networks that train against each other, the
-two encoders of a CLIP; and one step of whatever writes tokens, with all it remembers (keys and values, hidden states)
-as inputs and outputs. The example needs NumPy and the runtime, nothing else.
+two encoders of a CLIP, the networks that take noise away; and one step of whatever writes tokens, with all it remembers
+(keys and values, hidden states) as inputs and outputs. The example needs NumPy and the runtime, nothing else.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Parts:
 
     Attributes:
         models: Functional models by the names of their files.
-        example: Name of the example that runs them.
+        examples: Names of the example that runs them and of what it imports.
         facts: What the example must know, for `parts.json`; `{name}` stands for the file of a part.
         samples: Inputs of a part, where random ones would make no sense.
     """
 
     models: dict[str, Any]
-    example: str
+    examples: tuple[str, ...]
     facts: dict[str, Any]
     samples: dict[str, Any] = field(default_factory=dict)
 
@@ -53,7 +53,8 @@ def export_parts(
     """Writes the inference parts of a model, each checked like any export, with an example that runs the whole.
 
     Args:
-        model: An autoencoder, a CLIP, a model with generators, a language model, or an encoder with a decoder.
+        model: An autoencoder, a CLIP, a model with generators, a diffusion model, an unCLIP, a language model, or an
+            encoder with a decoder.
         folder: Where the parts go; made, and nothing may be there yet.
         format: `"litert"` or `"onnx"`; a LiteRT step takes one sequence.
         context: How many tokens a Transformer's step can keep. Defaults to the longest sequence of the model.
@@ -90,7 +91,7 @@ def export_parts(
         for name, file in files.items():
             facts = facts.replace(f"{{{name}}}", file)
         (draft / "parts.json").write_text(facts, encoding="utf-8")
-        for source in ("runtime.py", parts.example):
+        for source in ("runtime.py", *parts.examples):
             shutil.copyfile(EXAMPLES / source, draft / source)
         move(draft, target)
     return reports
@@ -122,8 +123,13 @@ def inference_parts(
     """
     import keras
 
+    from kerazoo.diffusion import _models, unclip
     from kerazoo.layers.attentive_rnn import AttentiveRNN
 
+    if isinstance(model, unclip.UnCLIP):
+        return _unclip(model)
+    if isinstance(model, _models.Diffusion):
+        return Parts({"denoiser": model.average}, ("denoise.py",), **_noise({"denoiser": model}))
     names = {layer.name for layer in getattr(model, "layers", ())}
     models = {name: getattr(model, name) for name in GENERATORS if isinstance(getattr(model, name, None), keras.Model)}
     if callable(getattr(model, "sampler", None)):  # which of several generators draws, such as the averaged one
@@ -131,7 +137,7 @@ def inference_parts(
     if "code" in names:
         return _autoencoder(model)
     if models:
-        return Parts(models, "run_chain.py", {"chain": [f"{{{next(iter(models))}}}"], "parts": list(models)})
+        return Parts(models, ("run_chain.py",), {"chain": [f"{{{next(iter(models))}}}"], "parts": list(models)})
     if hasattr(model, "image_encoder") and hasattr(model, "text_encoder"):
         return _clip(model)
     inputs = [tensor.name for tensor in getattr(model, "inputs", None) or ()]
@@ -149,7 +155,7 @@ def _autoencoder(model: Any) -> Parts:
     from kerazoo import autoencoders
 
     models = {"encoder": autoencoders.encoder(model), "decoder": autoencoders.decoder(model)}
-    return Parts(models, "run_chain.py", {"chain": ["{encoder}", "{decoder}"]})
+    return Parts(models, ("run_chain.py",), {"chain": ["{encoder}", "{decoder}"]})
 
 
 def _clip(model: Any) -> Parts:
@@ -158,7 +164,41 @@ def _clip(model: Any) -> Parts:
     scale = float(np.exp(min(float(model.logit_scale), np.log(100.0))))
     files = {"image_encoder": "{image_encoder}", "text_encoder": "{text_encoder}"}
     models = {"image_encoder": model.image_encoder, "text_encoder": model.text_encoder}
-    return Parts(models, "match.py", {**files, "scale": scale})
+    return Parts(models, ("match.py",), {**files, "scale": scale})
+
+
+def _noise(diffusions: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns the facts about networks that take noise away, by name, and samples for them."""
+    import numpy as np
+
+    facts, samples, random = {}, {}, np.random.default_rng(0)
+    for name, model in diffusions.items():
+        facts[name] = {
+            "network": f"{{{name}}}",
+            "alpha_bars": model.schedule.alpha_bars.tolist(),
+            "target": model.target,
+            "limits": model.limits,
+            "nothing": model.nothing,
+        }
+        highest = {"step": model.schedule.timesteps, "label": model.nothing + 1}
+        samples[name] = {
+            tensor.name: random.integers(highest[tensor.name], size=4).astype(tensor.dtype)
+            if tensor.name in highest
+            else random.normal(size=(4, *tensor.shape[1:])).astype(tensor.dtype)
+            for tensor in model.average.inputs
+        }
+    return {"facts": facts, "samples": samples}
+
+
+def _unclip(model: Any) -> Parts:
+    import keras
+
+    reader = model.reader
+    diffusions = {"prior": model.prior, "decoder": model.decoder}
+    found = _noise(diffusions)
+    models = {"reader": keras.Model(reader.input, [reader.output["embedding"], reader.output["features"]])}
+    models |= {name: diffusion.average for name, diffusion in diffusions.items()}
+    return Parts(models, ("draw.py", "denoise.py"), {"reader": "{reader}", **found["facts"]}, found["samples"])
 
 
 def _language_model(model: Any, context: int | None, facts: dict[str, Any]) -> Parts:
@@ -215,7 +255,7 @@ def _steps(reader: Any, step: Any, facts: dict[str, Any]) -> Parts:
     rooms = [tensor.shape[2] for tensor in step.inputs if tensor.name in changing and len(tensor.shape) == 4]
     facts |= {"from_reader": from_reader, "state": changing, "context": rooms[0] if rooms else None}
     samples = {name: [_sample(tensor, part) for tensor in part.inputs] for name, part in models.items()}
-    return Parts(models, "write_tokens.py", facts, samples)
+    return Parts(models, ("write_tokens.py",), facts, samples)
 
 
 def _sample(tensor: Any, part: Any) -> Any:

@@ -94,7 +94,7 @@ def test_the_prior_looks_back_only_and_answers_last() -> None:
 
 def test_padding_says_nothing() -> None:
     model = zoo.built("unclip")
-    texts = model._reader(np.array([[3, 9, 0, 0, 0]], "int32"))
+    texts = model.reader(np.array([[3, 9, 0, 0, 0]], "int32"))
     features = zoo.value(texts["features"])
     assert np.all(features[:, 2:] == 0)
     assert np.abs(features[:, :2]).min() > 0
@@ -121,7 +121,7 @@ def test_draws() -> None:
 
 def test_of_several_embeddings_the_closest_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokens = zoo.built("unclip"), np.array([[3, 9, 0, 0, 0]], "int32")
-    text = zoo.value(model._told(model._reader(tokens))["embedding"])
+    text = zoo.value(model._told(model.reader(tokens))["embedding"])
     told: list[np.ndarray] = []
     monkeypatch.setattr(model.prior, "generate", lambda count, **_: np.concatenate([-text, 2 * text, 0 * text + 1]))
     monkeypatch.setattr(model.decoder, "generate", lambda count, told=None, **_: told_to(told))
