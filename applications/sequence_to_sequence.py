@@ -68,7 +68,7 @@ class SequenceToSequence(Application):
 
     data: str = option("dates", "`dates`, or a TSV file of pairs.")
     model: str = option("bahdanau_seq2seq", "Recurrent model with or without attention, or a Transformer.")
-    epochs: int = option(6, "Passes over the training data; a few hundred pairs need fifty or more.", minimum=1)
+    epochs: int = option(5, "Passes over the training data; a few hundred pairs need fifty or more.", minimum=1)
     batch_size: int = option(64, "Samples per step, over all devices together.", minimum=1)
     learning_rate: float = option(5e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")

@@ -130,7 +130,7 @@ def export_parts(path: str | Path, options: ExportOptions) -> tuple[Path, dict[s
         target = options.target(source.parent, source.stem)
     else:
         work = RunExport.of(path)
-        model, files, more = work.model, work.serving.files, work.parts_options
+        model, files, more = work.whole, work.serving.files, work.parts_options
         target = options.target(work.run / "exports", "model")
     try:
         reports = write_parts(model, target, options.format, overwrite=options.overwrite, **more)
@@ -159,7 +159,8 @@ class RunExport:
 
     Attributes:
         run: The run directory.
-        model: What is exported.
+        whole: The model as it was trained, whose parts can be exported.
+        model: What of it is exported.
         serving: What it needs beside its weights.
         image: How a SavedModel takes image files, or None.
         parts_options: Further arguments of `kerazoo.export_parts`.
@@ -167,7 +168,7 @@ class RunExport:
     """
 
     def __init__(self, run: RunDirectory, application: Application, datasets: Any, model: Any) -> None:
-        self.run, self.model = run, application.exported(model)
+        self.run, self.whole, self.model = run, model, application.exported(model)
         self.serving = application.serving(datasets)
         self.image = application.image_bytes(self.model, datasets)
         self.parts_options = application.parts_options(datasets)

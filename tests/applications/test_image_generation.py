@@ -90,6 +90,10 @@ def test_models_that_draw_in_many_steps(name, tmp_path, monkeypatch):
     answer = command("export", run, "--format", "saved_model", "-o", tmp_path / "network")
     assert answer.status == 0, answer.err
     assert "one step" in json.loads((tmp_path / "network.json").read_text())["signature"]["output"]
+    if name == "ddpm_small":  # the steps around the network are in the example
+        answer = command("export", run, "--format", "onnx", "--parts", "-o", tmp_path / "painter")
+        assert answer.status == 0, answer.err
+        assert {"denoiser.onnx", "denoise.py"} <= {path.name for path in (tmp_path / "painter").iterdir()}
 
 
 @pytest.mark.parametrize("name", ["acgan", "wgan_gp", "progan"])  # dcgan below; the others differ in the builder alone
