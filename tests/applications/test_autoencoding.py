@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,9 @@ from applications.core.pictures import read_sheet, sheets
 from applications.datasets.pictures import load_pictures
 from applications.generation.autoencoding_report import factorised_bits, principal_components
 from applications.generation.walks import between, walk
-from tests import processes
 from tests.applications.conftest import command, save_image
 
 QUICK = ("--no-tensorboard", "--batch-size", "64", "--learning-rate", "0.003")
-KILLED = Path(__file__).parent / "core" / "killed_training.py"
 
 
 def bars(folder: Path, count: int = 30, classes: bool = True, size: int = 16, colour: bool = False) -> Path:
@@ -189,28 +186,6 @@ def test_ways_between_codes_by_hand():
     corners = np.array([[[0.0]], [[1.0]]])
     frames = walk(lambda codes: np.broadcast_to(codes[:, :, None, None], (len(codes), 4, 4, 1)), corners, steps=2)
     assert [frame[0, 0, 0] for frame in frames] == [0, 128, 255, 128]
-
-
-def test_a_killed_training_draws_the_same_samples(tmp_path):
-    """Denoising has noise of its own in every step; the samples of a resumed run are those of one without a break."""
-
-    def work(step: int, *words: object) -> int:
-        return processes.run(KILLED, step, *words).returncode
-
-    words = (
-        "train", "autoencoding", *QUICK, "--model", "denoising_autoencoder", "--model-options.latent-dim", "16",
-        "--epochs", "3", "--deterministic", "--checkpoint-every", "7", "--out", tmp_path, "--name",
-    )  # fmt: skip
-    assert work(-1, *words, "whole") == 0
-    assert work(24, *words, "killed") == -signal.SIGKILL
-    whole, killed = (tmp_path / "autoencoding" / name for name in ("whole", "killed"))
-    assert list(sheets(killed)) == [1]
-    assert work(-1, "resume", killed) == 0
-    for epoch, path in sheets(whole).items():
-        assert path.read_bytes() == sheets(killed)[epoch].read_bytes(), epoch
-    assert len(sheets(whole)) == 3
-    first, last = (read_sheet(sheets(whole)[epoch]) for epoch in (1, 3))
-    assert np.any(first != last)
 
 
 BAD = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 
 import keras
@@ -15,10 +14,8 @@ import kerazoo
 from applications.core.pictures import read_sheet, sheets
 from applications.generation import features
 from applications.image_generation import ImageGeneration
-from tests import processes
 from tests.applications.conftest import command, save_image
 
-KILLED = Path(__file__).parent / "core" / "killed_training.py"
 QUICK = ("--no-tensorboard", "--batch-size", "64", "--judged", "200")
 
 
@@ -111,35 +108,6 @@ def test_networks_that_train_against_each_other(name, tmp_path, monkeypatch):
     answer = generate(run, tmp_path / "out", "--count", "3", *(("--label", "7") if told else ()))
     assert answer.status == 0, answer.err
     assert read_sheet(tmp_path / "out" / "sheet.png").shape == (3, 8, 8, 1)
-
-
-def test_a_killed_game_goes_on_exactly(tmp_path):
-    """Both networks, both optimisers, the noise and the samples are those of a training without a break."""
-
-    def work(step: int, *words: object) -> int:
-        return processes.run(KILLED, step, *words).returncode
-
-    words = (
-        *("train", "image-generation", "--model", "dcgan", *SMALL["dcgan"], "--data", noise(tmp_path / "data", 60)),
-        *("--epochs", "3", "--batch-size", "8", "--judged", "20", "--no-tensorboard"),
-        *("--deterministic", "--checkpoint-every", "2", "--out", tmp_path, "--name"),
-    )
-    assert work(-1, *words, "whole") == 0
-    assert work(8, *words, "killed") == -signal.SIGKILL  # in the second of three epochs of five steps
-    whole, killed = (tmp_path / "image-generation" / name for name in ("whole", "killed"))
-    assert list(sheets(killed)) == [1]
-    assert work(-1, "resume", killed) == 0
-    newest = [sorted((run / "checkpoints").glob("[0-9]*"))[-1] / "variables.npz" for run in (whole, killed)]
-    with np.load(newest[0]) as one, np.load(newest[1]) as other:
-        assert one.files == other.files
-        for words in ("picture_conv_kernel_momentum", "down1_conv_kernel_momentum", "seed_generator_state"):
-            assert any(words in name for name in one.files), words
-        for name in one.files:
-            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
-    assert len(sheets(whole)) == 3
-    for epoch, path in sheets(whole).items():
-        assert path.read_bytes() == sheets(killed)[epoch].read_bytes(), epoch
-    assert (whole / "history.csv").read_bytes() == (killed / "history.csv").read_bytes()
 
 
 def test_a_model_that_is_told_classes_draws_them(told_run):

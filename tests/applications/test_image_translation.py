@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 
 import keras
@@ -19,7 +18,6 @@ from applications.core.pipeline import training_batches
 from applications.datasets.domains import Domain, DomainData, limits, load_domains
 from applications.datasets.store import ImageStore
 from applications.image_translation import ImageTranslation, scaled
-from tests import processes
 from tests.applications.conftest import command, save_image
 
 PIX2PIX = (
@@ -144,31 +142,6 @@ def test_the_way_asked_for_is_exported(run, tmp_path, request):
     answer = command("export", request.getfixturevalue(run), "--format", "onnx", "--out", target)
     assert answer.status == 0, answer.err
     assert target.is_file()
-
-
-def test_a_killed_cyclegan_ends_where_an_uninterrupted_one_ends(tmp_path):
-    """Networks, both optimisers, pools and random state, bit for bit, and the same samples."""
-    script = Path(__file__).parent / "core" / "killed_training.py"
-    words = ("train", "image-translation", *CYCLEGAN, "--data", unpaired(tmp_path / "data"), "--deterministic")
-    words = (*words, "--checkpoint-every", "2", "--out", tmp_path)
-
-    def run(step: int, *words: object) -> int:
-        return processes.run(script, step, *words).returncode
-
-    assert run(-1, *words, "--name", "whole") == 0
-    assert run(9, *words, "--name", "killed") == -signal.SIGKILL
-    folder = tmp_path / "image-translation"
-    assert run(-1, "resume", folder / "killed") == 0
-    saved = [sorted((folder / name / "checkpoints").glob("[0-9]*"))[-1] for name in ("whole", "killed")]
-    assert saved[0].name == saved[1].name
-    with np.load(saved[0] / "variables.npz") as whole, np.load(saved[1] / "variables.npz") as killed:
-        assert sorted(whole.files) == sorted(killed.files)
-        for words_ in ("images", "filled", "velocity", "seed_generator_state"):
-            assert any(words_ in name for name in whole.files), words_
-        for name in whole.files:
-            np.testing.assert_array_equal(whole[name], killed[name], err_msg=name)
-    for sheet in (folder / "whole" / "samples").glob("*.png"):
-        assert sheet.read_bytes() == (folder / "killed" / "samples" / sheet.name).read_bytes()
 
 
 def test_nan_leads_back_to_the_last_good_checkpoint(tmp_path, monkeypatch):
