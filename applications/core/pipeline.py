@@ -129,7 +129,20 @@ def training_batches(
         # does not need the data (the count of the running means, the optimiser's iterations) has already been updated.
         batches = share.devices * (steps - position // batch_size)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return _prefetched(dataset)
+
+
+def _prefetched(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
+    """Makes batches ahead of time, without TensorFlow's tuning.
+
+    The tuner sleeps between its looks, in the end for twenty seconds, and an iterator that is thrown away waits for it
+    to wake up, as Keras' `fit` does with that of the validation in every epoch.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.prefetch(2).with_options(options)
 
 
 def _alike(order: "tf.Tensor", lengths: "np.ndarray", batch_size: int, seed: "tf.Tensor") -> "tf.Tensor":
@@ -237,12 +250,10 @@ def evaluation_batches(
     Of a data set that ends Keras makes a second iterator after each pass, fills it and throws it away. Several steps at
     once would go on into the next pass, though.
     """
-    import tensorflow as tf
-
     dataset = _in_order(samples, [batch_size])
     if not endless:
-        return dataset.prefetch(tf.data.AUTOTUNE), None
-    return dataset.repeat().prefetch(tf.data.AUTOTUNE), -(-samples.size // batch_size)
+        return _prefetched(dataset), None
+    return _prefetched(dataset.repeat()), -(-samples.size // batch_size)
 
 
 def shared_evaluation_batches(
@@ -254,7 +265,6 @@ def shared_evaluation_batches(
     convolution of no image at all fails.
     """
     import numpy as np
-    import tensorflow as tf
 
     sizes = shared_sizes(samples.size, batch_size, strategy.num_replicas_in_sync)
     parts = np.split(np.arange(samples.size), np.cumsum(sizes)[:-1])
@@ -264,7 +274,7 @@ def shared_evaluation_batches(
         devices = strategy.num_replicas_in_sync // workers
         own = [part for n, part in enumerate(parts) if n // devices % workers == context.input_pipeline_id]
         dataset = _in_order(samples, [len(part) for part in own], np.concatenate(own))
-        return (dataset.repeat() if endless else dataset).prefetch(tf.data.AUTOTUNE)
+        return _prefetched(dataset.repeat() if endless else dataset)
 
     steps = len(sizes) // strategy.num_replicas_in_sync
     return strategy.distribute_datasets_from_function(batches), steps if endless else None

@@ -132,6 +132,13 @@ def test_evaluation_keeps_the_order_and_repeats():
     assert [list(x.numpy()) for x, _ in batches.take(2 * steps)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]] * 2
 
 
+def test_no_tuner_keeps_an_iterator_that_is_thrown_away():
+    """It sleeps up to 20 s at a time, and the iterator waits for it."""
+    endless = [evaluation_batches(numbered(10), 4)[0], training_batches(numbered(10), 4, seed=0, endless=True)]
+    for batches in (*endless, evaluation_batches(numbered(10), 4, endless=False)[0]):
+        assert batches.options().autotune.enabled is False
+
+
 @pytest.mark.parametrize("replicas", [2, 3, 4])
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_devices_share_all_samples_and_none_has_nothing_to_do(replicas, steps):
