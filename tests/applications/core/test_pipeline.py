@@ -134,8 +134,9 @@ def test_evaluation_keeps_the_order_and_repeats():
 
 def test_no_tuner_keeps_an_iterator_that_is_thrown_away():
     """It sleeps up to 20 s at a time, and the iterator waits for it."""
-    endless = [evaluation_batches(numbered(10), 4)[0], training_batches(numbered(10), 4, seed=0, endless=True)]
-    for batches in (*endless, evaluation_batches(numbered(10), 4, endless=False)[0]):
+    samples = Samples(10, lambda index, draws: (index, index))
+    made = [evaluation_batches(samples, 4, endless=endless)[0] for endless in (True, False)]
+    for batches in (*made, training_batches(samples, 4, seed=0), training_batches(samples, 4, seed=0, endless=True)):
         assert batches.options().autotune.enabled is False
 
 
