@@ -186,7 +186,7 @@ def speak_up(model: keras.Model, inputs: Any, deviation: float = 2.0) -> None:
                 logits = np.log(likely) - (np.log1p(-likely) if kind == "sigmoid" else 0.0)
                 spread = float((logits if kind == "sigmoid" else logits - logits.mean(-1, keepdims=True)).std())
                 for weight in (layer.kernel, layer.bias):
-                    if weight is not None:
+                    if isinstance(weight, keras.Variable):
                         weight.assign(weight * (deviation / max(spread, 1e-6)))
 
 
