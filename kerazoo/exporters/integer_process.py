@@ -110,5 +110,8 @@ if __name__ == "__main__":
     try:
         _work(Path(sys.argv[1]))
     except Exception as error:
-        print(first_reason(error), file=sys.stderr)
+        reason = first_reason(error)
+        if reason == f"{type(error).__name__}.":
+            reason = f"LiteRT's converter to 8 bits stopped with {type(error).__name__} and gave no reason."
+        print(reason, file=sys.stderr)
         sys.exit(1)
