@@ -78,7 +78,7 @@ CASES = (
         (("filters", 8), ("timesteps", 10), ("attention-sizes", "[]"), ("--judged", 20)),
     ),
     Killed(
-        *("image-translation", "cyclegan_small", two_domains, 6, ("images", "filled", "velocity")),
+        *("image-translation", "cyclegan_small", two_domains, 10, ("images", "filled", "velocity")),
         (
             *(("filters", 4), ("num-blocks", 1), ("discriminator-layers", 1), ("pool-size", 8)),
             *(("--crop-size", 16), ("--batch-size", 4)),
