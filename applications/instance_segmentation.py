@@ -366,10 +366,12 @@ class InstanceSegmentation(Application):
         import numpy as np
 
         from applications.imaging.objects import Objects
-        from applications.imaging.watershed import objects_are_bright, threshold_and_watershed
+        from applications.imaging.thresholds import foreground_is_bright
+        from applications.imaging.watershed import threshold_and_watershed
 
         assert datasets.instances is not None
-        test, bright = datasets.split["test"], objects_are_bright(datasets)
+        test, train = datasets.split["test"], datasets.split["train"]
+        bright = foreground_is_bright(datasets.images, datasets.instances, train)
         truths = [datasets.instances[index][..., 0] for index in test]
         labels = [threshold_and_watershed(datasets.images[index], bright, datasets.stretch(index)) for index in test]
         usual = 0

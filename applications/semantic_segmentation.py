@@ -193,13 +193,13 @@ class SemanticSegmentation(Application):
 
     def baseline(self, datasets: Datasets) -> tuple[str, dict[str, float]]:
         """Otsu's threshold for two classes, naive Bayes on single pixels for more."""
-        from applications.imaging.thresholds import otsu_mask
+        from applications.imaging.thresholds import foreground_is_bright, otsu_mask
 
         assert datasets.masks is not None
         test = datasets.split["test"]
         truths = [datasets.masks[i][..., 0] for i in test]
         if datasets.num_classes == 2:
-            bright = foreground_is_bright(datasets)
+            bright = foreground_is_bright(datasets.images, datasets.masks, datasets.split["train"])
             predictions = [otsu_mask(datasets.images[i], bright) for i in test]
             name = "Otsu's threshold"
         else:
@@ -379,22 +379,6 @@ def pixel_counts(datasets: Datasets, chosen: np.ndarray) -> np.ndarray:
     for index in chosen:
         counts += np.bincount(datasets.masks[index].ravel(), minlength=datasets.num_classes)
     return counts
-
-
-def foreground_is_bright(datasets: Datasets) -> bool:
-    """Returns whether class 1 is brighter than class 0 in the training images."""
-    import numpy as np
-
-    assert datasets.masks is not None
-    balance = 0.0
-    for index in datasets.split["train"]:
-        image, mask = (
-            np.asarray(datasets.images[index], np.float32).mean(axis=2),
-            datasets.masks[index][..., 0],
-        )
-        if mask.any() and not mask.all():
-            balance += float(image[mask > 0].mean() - image[mask == 0].mean())
-    return balance >= 0
 
 
 def pixel_classifier(datasets: Datasets, pixels: int = 20_000) -> Callable[[np.ndarray], np.ndarray]:

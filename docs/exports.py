@@ -15,8 +15,8 @@ FORMATS = {
 }
 
 
-def exports_page(results: Path) -> str:
-    """Returns the page of the measurements that `python -m benchmarks.exports` left in the repository."""
+def exports_page(results: Path, models_in_all: int) -> str:
+    """Returns the page of what `python -m benchmarks.exports` measured of so many models of the catalogue."""
     models, times = (json_of(results, name).get("models", {}) for name in ("exports", "exports_latency"))
     rows, broken, works, total = [], [], 0, 0
     for name, cells in models.items():
@@ -30,12 +30,13 @@ def exports_page(results: Path) -> str:
             broken += [[label, FORMATS[word], cell["reason"]] for word, cell in found.items() if not cell["works"]]
             works, total = works + sum(cell["works"] for cell in found.values()), total + len(found)
     head = (
-        "Every model of the catalogue, in the small configuration of its card with perturbed random weights (and batch "
-        "normalisation shifted so far that deep networks do not magnify every rounding), exported, loaded in the "
-        "runtime of its format and compared with the model on random samples: the largest difference relative to the "
-        "largest output, with 8 bits the signal above the noise in dB, then the size of the file and the median time "
-        "of one sample. A dash is a format that does not work, for the reason below. "
-        f"{works} of {total} cells work. `python -m benchmarks.exports` repeats the table."
+        f"{len(models)} of the {models_in_all} models of the catalogue, in the small configuration of its card with "
+        "perturbed random weights (and batch normalisation shifted so far that deep networks do not magnify every "
+        "rounding), exported, loaded in the runtime of its format and compared with the model on random samples: the "
+        "largest difference relative to the largest output, with 8 bits the signal above the noise in dB, then the "
+        "size of the file and the median time of one sample. A dash is a format that does not work, for the reason "
+        "below. "
+        f"{works} of {total} cells work. `python -m benchmarks.exports` measures those that are missing."
     )
     return page(
         "# Exports",

@@ -395,7 +395,7 @@ def generate(folder: Path) -> list[Path]:
     pages |= {f"models/{card.name}.md": model_page(card) for card in cards}
     results = ROOT / "benchmarks" / "results"
     pages |= {"fidelity.md": fidelity_page(cards), "quality.md": quality.quality_page(results)}
-    pages |= {"exports.md": exports.exports_page(results), "speed.md": speed.speed_page(results)}
+    pages |= {"exports.md": exports.exports_page(results, len(cards)), "speed.md": speed.speed_page(results)}
     pages |= {f"applications/{name}.md": application_page(name, cls) for name, cls in classes.items()}
     pages["simulated.md"] = simulated_page()
     for kind, ending in {"models": "md", "applications": "md", "simulated": "png"}.items():

@@ -1,11 +1,14 @@
-"""Otsu's threshold, which needs no training."""
+"""Otsu's threshold, which needs no training, and on which side of it the foreground lies."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from applications.datasets.store import ImageStore
 
 
 def otsu_threshold(values: np.ndarray, bins: int = 256) -> float:
@@ -35,3 +38,21 @@ def otsu_mask(image: np.ndarray, bright: bool) -> np.ndarray:
     grey = np.asarray(image, np.float32).mean(axis=2)
     above = grey > otsu_threshold(grey)
     return (above if bright else ~above).astype(np.uint8)
+
+
+def foreground_is_bright(images: ImageStore, masks: ImageStore, chosen: Iterable[int]) -> bool:
+    """Returns whether pixels of a mask above 0 are brighter than the others; True where no image has both.
+
+    Args:
+        images: Images, or volumes.
+        masks: Class numbers, or numbers of objects.
+        chosen: Numbers of the images to look at, such as those of the training.
+    """
+    import numpy as np
+
+    balance = 0.0
+    for index in chosen:
+        grey, inside = np.asarray(images[index], np.float32).mean(axis=-1), masks[index][..., 0] > 0
+        if inside.any() and not inside.all():
+            balance += float(grey[inside].mean() - grey[~inside].mean()) / max(float(grey.std()), 1e-9)
+    return balance >= 0

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kerazoo.detection.boundaries import deepest, watershed
 from kerazoo.detection.flows import fill_and_drop
-
-if TYPE_CHECKING:
-    from applications.datasets.instances import InstanceData
 
 BLUR = 1.0  # pixels
 BACKGROUND_REACH = 15  # pixels; objects are smaller than twice this
@@ -48,15 +44,3 @@ def threshold_and_watershed(
     mask = ndimage.binary_fill_holes(above > otsu_threshold(above))
     depth, markers = deepest(mask, APART)
     return labels_at_size(fill_and_drop(watershed(depth, markers, mask)), image.shape[:-1])
-
-
-def objects_are_bright(datasets: InstanceData) -> bool:
-    """Returns whether objects are brighter than the background in the training images; True where there are none."""
-    assert datasets.instances is not None
-    balance = 0.0
-    for index in datasets.split["train"]:
-        image = np.asarray(datasets.images[index], np.float32).mean(axis=-1)
-        inside = datasets.instances[index][..., 0] > 0
-        if inside.any() and not inside.all():
-            balance += float(image[inside].mean() - image[~inside].mean()) / max(float(image.std()), 1e-9)
-    return balance >= 0

@@ -1,9 +1,8 @@
-"""The application `text-to-image` from the command line: a run, its pictures, prompts that cannot be drawn, resume."""
+"""The application `text-to-image` from the command line: a run, its pictures, prompts that cannot be drawn."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -106,27 +105,6 @@ def test_export_of_the_decoder(run, tmp_path):
     answer = command("export", run, "--format", "onnx", "-o", tmp_path / "decoder.onnx")
     assert answer.status == 0, answer.err
     assert (tmp_path / "decoder.onnx").is_file()
-
-
-def test_a_resumed_run_is_the_uninterrupted_one(run, tmp_path):
-    """The run as it was after its first epoch, gone on with: weights, averages, and samples are the same."""
-    from applications.core.training import resume
-
-    part = tmp_path / "part"
-    shutil.copytree(run, part)
-    checkpoints = sorted((part / "checkpoints").iterdir())
-    shutil.rmtree(checkpoints[-1])
-    (part / "model.keras").unlink()
-    sample = (part / "samples" / "epoch_0002.png").read_bytes()
-    (part / "samples" / "epoch_0002.png").unlink()
-    status = json.loads((part / "status.json").read_text())
-    (part / "status.json").write_text(json.dumps({**status, "status": "interrupted"}))
-    resume(part, show=lambda line: None)
-    whole, again = (np.load(sorted((folder / "checkpoints").iterdir())[-1] / "variables.npz") for folder in (run, part))
-    assert set(whole) == set(again)
-    for name in whole:
-        np.testing.assert_allclose(again[name], whole[name], rtol=1e-5, atol=1e-6, err_msg=name)
-    assert (part / "samples" / "epoch_0002.png").read_bytes() == sample
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,19 @@ def test_sequences_in_integers_without_flex(name: str, tmp_path: Path) -> None:
     assert any("loops are written out" in note for note in report.notes) == name.endswith("seq2seq"), "an open length"
 
 
+@pytest.mark.parametrize(("name", "part"), [("acgan", "generator"), ("clip_tiny", "text_encoder")])
+def test_parts_in_integers(name: str, part: str, tmp_path: Path) -> None:
+    """Class vectors beside latent numbers of another range, and scores beside a mask, keep their steps."""
+    whole = zoo.fresh(name)
+    zoo.perturb(whole)
+    zoo.calm(whole)
+    model = next(found for found in zoo.functional_parts(whole) if found.name == part)
+    tokens = zoo.batch(name, count=64)[0]["token_ids"] if part == "text_encoder" else None
+    label, latent = RANDOM.integers(0, 3, 64).astype("int32"), RANDOM.normal(size=(64, 6)).astype("float32")
+    calibration = {"label": label, "latent": latent} if tokens is None else tokens
+    assert export(tmp_path, model, "int8", calibration=calibration).sqnr_db > 20
+
+
 def test_two_inputs(tmp_path: Path) -> None:
     zeta, alpha = (keras.Input((4,), name=name) for name in ("zeta", "alpha"))
     both = layers.Concatenate(name="both")([zeta, layers.Rescaling(3.0, name="scaled")(alpha)])
