@@ -357,10 +357,7 @@ class Denoising(Application):
     def find_inputs(self, inputs: Iterable[str]) -> list[Path]:
         from applications.core.inference import find_images
 
-        inputs = list(inputs)
-        zarrs = [Path(item) for item in inputs if Path(item).suffix.lower() == ".zarr"]
-        others = [item for item in inputs if Path(item) not in zarrs]
-        return [*zarrs, *(find_images(others) if others or not zarrs else [])]
+        return find_images(inputs, zarr=True)
 
     def predict(self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]) -> list[Prediction]:
         from applications.core.inference import each_usable

@@ -386,6 +386,11 @@ class InstanceSegmentation(Application):
     def scores(self, model: keras.Model, datasets: InstanceData) -> tuple[str, dict[str, float]]:  # type: ignore[override]
         return "ap_50", self._metrics(datasets, *self._found(model, datasets))
 
+    def find_inputs(self, inputs: Iterable[str]) -> list[Path]:
+        from applications.core.inference import find_images
+
+        return find_images(inputs, zarr=True)
+
     def predict(
         self, model: keras.Model, inputs: Iterable[Path], about: dict[str, Any]
     ) -> list[Prediction] | list[VolumePrediction]:
@@ -419,7 +424,7 @@ class InstanceSegmentation(Application):
         return predictions
 
     def write(self, predictions: Any, folder: Path) -> list[Path]:
-        """Writes for each file `NAME_labels.tif`, `NAME_objects.csv` and `NAME_overlay.png`."""
+        """Writes for each file `NAME_labels.tif` (`.zarr` for zarr), `NAME_objects.csv` and `NAME_overlay.png`."""
         from applications.core.inference import unique_stems
         from applications.imaging.objects import write_objects
         from applications.imaging.volumes import write_volume

@@ -25,7 +25,7 @@ _SMALL = {"embedding_dim": 32, "units": 128}
 # What suits texts of some ten characters on a laptop; `--model-options` goes before it.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "seq2seq": {**_SMALL, "num_layers": 1},
-    "luong_seq2seq": {**_SMALL, "num_layers": 1, "reverse_source": False},
+    "luong_seq2seq": {**_SMALL, "units": 96, "num_layers": 1, "reverse_source": False},
     "bahdanau_seq2seq": {"embedding_dim": 32, "units": 64, "attention_units": 64, "maxout_units": 64},
 }
 

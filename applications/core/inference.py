@@ -124,8 +124,12 @@ def padded(image: np.ndarray, multiple: int) -> np.ndarray:
     return np.pad(image, [*((0, added) for added in missing), (0, 0)], mode="reflect" if reflects else "symmetric")
 
 
-def find_images(inputs: Iterable[str | Path]) -> list[Path]:
+def find_images(inputs: Iterable[str | Path], zarr: bool = False) -> list[Path]:
     """Returns the image files named by the inputs; folders stand for all images in and below them.
+
+    Args:
+        inputs: Files and folders.
+        zarr: Whether a folder `NAME.zarr` is an image too.
 
     Raises:
         UserError: An input does not exist, or there is no image at all.
@@ -135,6 +139,8 @@ def find_images(inputs: Iterable[str | Path]) -> list[Path]:
     found: list[Path] = []
     inputs = list(inputs)
     for item in map(Path, inputs):
+        if zarr and item.is_dir():
+            found += [item] if item.suffix.lower() == ".zarr" else sorted(item.rglob("*.zarr"))
         if item.is_dir():
             found += list_images(item)
         elif item.is_file():
@@ -144,7 +150,7 @@ def find_images(inputs: Iterable[str | Path]) -> list[Path]:
     if not found:
         raise UserError(
             f"No image was found in {', '.join(repr(str(i)) for i in inputs)}; readable are "
-            f"{', '.join(sorted(SUFFIXES))}."
+            f"{', '.join(sorted(SUFFIXES))}{' and zarr' * zarr}."
         )
     return found
 

@@ -258,10 +258,10 @@ def write_zarr(path: str | Path, pixels: Any, spacing: Sequence[float] = (0.0, 0
 
 
 def write_labels(path: str | Path, labels: Any, axes: str = "YX", spacing: Sequence[float] = (0.0, 0.0, 0.0)) -> Path:
-    """Writes a label image as TIFF: 16 bits, which ImageJ opens, or 32 where there are more than 65,535 objects.
+    """Writes a label image: 16 bits, which ImageJ opens, or 32 where there are more than 65,535 objects.
 
     Args:
-        path: The file, ending in `.tif`.
+        path: The file, ending in `.tif`, or the folder, ending in `.zarr`.
         labels: Whole numbers, 0 for the background.
         axes: Letters out of TZYX, in this order.
         spacing: As in `Stack`.
@@ -272,9 +272,13 @@ def write_labels(path: str | Path, labels: Any, axes: str = "YX", spacing: Seque
     labels = np.asarray(labels)
     if labels.dtype.kind not in "ui" or (labels.size and labels.min() < 0):
         raise ValueError(f"Labels are whole numbers from 0, received {labels.dtype}.")
-    if not labels.size or labels.max() < 2**16:
-        return write_stack(path, labels.astype(np.uint16), axes, spacing)
+    labels = labels.astype(np.uint16 if not labels.size or labels.max() < 2**16 else np.uint32)
+    if Path(path).suffix == ".zarr":
+        missing = [number for number, axis in enumerate("TZYX") if axis not in axes]
+        return write_zarr(path, np.expand_dims(labels, missing)[..., None], spacing)
+    if labels.dtype == np.uint16:
+        return write_stack(path, labels, axes, spacing)
     buffer = io.BytesIO()
-    tifffile.imwrite(buffer, labels.astype(np.uint32), metadata={"axes": axes})
+    tifffile.imwrite(buffer, labels, metadata={"axes": axes})
     write_atomically(Path(path), buffer.getvalue())
     return Path(path)

@@ -242,17 +242,18 @@ def read_planes(path: Path) -> tuple[list[np.ndarray], int, tuple[float, float, 
     spacing = (0.0, 0.0, 0.0)
     if is_stack(path):
         pixels, _, spacing = read_stack(path)
-        if pixels.shape[:2] != (1, 1):
+        if pixels.shape[:2] != (1, 1) or path.is_dir():
             planes = [pixels[time, depth] for depth in range(pixels.shape[1]) for time in range(pixels.shape[0])]
             return planes, pixels.shape[0], spacing
     return [read_image(path)], 1, spacing
 
 
 def write_objects(stem: str, prediction: Prediction, folder: Path) -> list[Path]:
-    """Writes a label image (TIFF of 16 bits, or 32 for more objects), a table, and a picture with the outlines.
+    """Writes a label image (16 bits, or 32 for more objects), a table, and a picture with the outlines.
 
     Returns:
-        `STEM_labels.tif` with all planes, `STEM_objects.csv`, and `STEM_overlay.png` of the plane in the middle.
+        `STEM_labels.tif` (`.zarr` for zarr) with all planes, `STEM_objects.csv`, and `STEM_overlay.png` of the plane in
+        the middle.
     """
     import numpy as np
 
@@ -260,13 +261,19 @@ def write_objects(stem: str, prediction: Prediction, folder: Path) -> list[Path]
     labels = np.swapaxes(labels.reshape(-1, prediction.times, *labels.shape[1:]), 0, 1)
     middle = len(prediction.found) // 2
     overlay = outlined(prediction.planes[middle], prediction.found[middle].labels)
-    return write_found(folder / stem, (labels, "TZYX", prediction.spacing), object_table(prediction), overlay)
+    target = folder / f"{stem}_labels{label_suffix(prediction.file)}"
+    return write_found(target, (labels, "TZYX", prediction.spacing), object_table(prediction), overlay)
+
+
+def label_suffix(file: Path) -> str:
+    """Returns how the label image of a file ends: as zarr for zarr, as TIFF for all others."""
+    return ".zarr" if file.suffix.lower() == ".zarr" else ".tif"
 
 
 def write_found(
-    stem: Path, labels: tuple[np.ndarray, str, Sequence[float]], table: str, overlay: np.ndarray
+    target: Path, labels: tuple[np.ndarray, str, Sequence[float]], table: str, overlay: np.ndarray
 ) -> list[Path]:
-    """Writes `STEM_labels.tif`, of an array, its axes and the distances of its pixels, a table and a picture."""
+    """Writes a label image (an array, its axes, the distances of its pixels), and beside it a table and a picture."""
     from PIL import Image
 
     from applications.core.run_directory import write_atomically
@@ -274,9 +281,9 @@ def write_found(
 
     picture = io.BytesIO()
     Image.fromarray(overlay).save(picture, format="PNG")
-    written = [write_labels(stem.with_name(f"{stem.name}_labels.tif"), *labels)]
+    written, stem = [write_labels(target, *labels)], target.stem.removesuffix("_labels")
     for name, content in (("objects.csv", table.encode()), ("overlay.png", picture.getvalue())):
-        written.append(stem.with_name(f"{stem.name}_{name}"))
+        written.append(target.with_name(f"{stem}_{name}"))
         write_atomically(written[-1], content)
     return written
 

@@ -120,9 +120,10 @@ def write_volume(stem: str, prediction: VolumePrediction, folder: Path) -> list[
     """Writes a stack of labels, a table, and a picture of the plane in the middle with the outlines.
 
     Returns:
-        `STEM_labels.tif`, `STEM_objects.csv` (number, voxels, centre in pixels and planes, score), `STEM_overlay.png`.
+        `STEM_labels.tif` (`.zarr` for zarr), `STEM_objects.csv` (number, voxels, centre in pixels and planes, score),
+        `STEM_overlay.png`.
     """
-    from applications.imaging.objects import measured, outlined, write_found
+    from applications.imaging.objects import label_suffix, measured, outlined, write_found
 
     volume, labels = prediction.volume, prediction.found.labels
     text, middle = io.StringIO(), len(labels) // 2
@@ -131,4 +132,5 @@ def write_volume(stem: str, prediction: VolumePrediction, folder: Path) -> list[
     for number, size, centre, score in measured(prediction.found):
         table.writerow((number, size, *(f"{place:.2f}" for place in centre), f"{score:.4f}"))
     overlay = outlined(volume.pixels[middle], labels[middle])
-    return write_found(folder / stem, (labels, "ZYX", volume.spacing), text.getvalue(), overlay)
+    target = folder / f"{stem}_labels{label_suffix(prediction.file)}"
+    return write_found(target, (labels, "ZYX", volume.spacing), text.getvalue(), overlay)

@@ -19,6 +19,10 @@ from applications.core.errors import UserError
 from applications.datasets.stacks import Stack, read_stack, write_zarr
 from applications.datasets.volumes import read_volume
 from applications.denoising import Denoising, Prediction
+from applications.image_classification import ImageClassification
+from applications.imaging.objects import Objects, read_planes, write_objects
+from applications.imaging.objects import Prediction as ObjectsOfFile
+from applications.instance_segmentation import InstanceSegmentation
 
 PIXELS = np.random.default_rng(0).integers(0, 65535, (2, 3, 12, 10, 1), dtype=np.uint16)
 
@@ -131,3 +135,31 @@ def test_denoised_zarr_is_zarr(zarr, tmp_path: Path) -> None:
     written = Denoising().write([prediction], tmp_path)
     assert [path.name for path in written] == ["cells_denoised.zarr"]
     np.testing.assert_array_equal(read_stack(written[0]).pixels, PIXELS)
+
+
+def test_objects_in_zarr_are_labelled_in_zarr(zarr, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name, pixels in (("film", PIXELS), ("plane", PIXELS[:1, :1])):
+        path = write_zarr(tmp_path / "in" / f"{name}.zarr", pixels, (2.0, 0.5, 0.5))
+        planes, times, spacing = read_planes(path)
+        assert (len(planes), times, spacing) == (pixels.shape[0] * pixels.shape[1], len(pixels), (2.0, 0.5, 0.5))
+        np.testing.assert_array_equal(planes[-1], pixels[-1, -1])
+        labels = np.zeros((12, 10), np.int32)
+        labels[3:5, 4:8] = 1
+        found = [Objects(labels, np.ones(1)) for _ in planes]
+        written = write_objects(name, ObjectsOfFile(path, planes, found, times, spacing), tmp_path)
+        assert [file.name for file in written] == [
+            f"{name}_{end}" for end in ("labels.zarr", "objects.csv", "overlay.png")
+        ]
+        stack = read_stack(written[0])
+        assert (stack.pixels.shape, stack.pixels.dtype, stack.spacing) == (pixels.shape, np.uint16, spacing)
+        np.testing.assert_array_equal(stack.pixels[-1, -1, ..., 0], labels)
+
+
+def test_zarr_is_found_where_it_is_an_image(zarr, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    film = write_zarr(tmp_path / "in" / "film.zarr", PIXELS)
+    assert Denoising().find_inputs([str(film)]) == [film]
+    assert InstanceSegmentation().find_inputs([str(tmp_path / "in")]) == [film]
+    with pytest.raises(UserError, match="No image was found"):
+        ImageClassification().find_inputs([str(tmp_path / "in")])
