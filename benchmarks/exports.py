@@ -44,6 +44,8 @@ DEPTH = (
 INHERENT = {
     "deconvnet": UNPOOLING,
     "segnet": UNPOOLING,
+    "luong_seq2seq": "CONCATENATION of embedding and fed input; with `input_feeding=False` it works (39 dB).",
+    "perceptron": "GREATER_EQUAL, its step, turns sums that are rounded to 0 into 1.",
     **dict.fromkeys(("densenet121", "densenet169", "densenet201"), DEPTH),
 }
 Cells = dict[str, dict[str, Any]]
