@@ -14,7 +14,8 @@ from applications.core.fused import use_fused_kernels
 if TYPE_CHECKING:
     import keras
 
-    from applications.core.callbacks import BestWeights, Checkpoint
+    from applications.core.callbacks import BestWeights
+    from applications.core.checkpointing import Checkpoint
     from applications.core.execution import Plan
     from applications.core.meters import DataWait
     from applications.core.run_directory import RunDirectory
@@ -119,8 +120,8 @@ class Fit:
         Returns:
             Metrics of the training: best epoch, its logs, seconds, why it ended.
         """
-        from applications.core.callbacks import StopTraining
         from applications.core.meters import DataWait, clock_runs
+        from applications.core.stopping import StopTraining
 
         app = self.application
         if self.session.replicas == 1 and clock_runs():
@@ -274,8 +275,10 @@ class Fit:
         import keras
 
         from applications.core import callbacks as cb
+        from applications.core import stopping
         from applications.core.averaging import AveragedWeights
         from applications.core.checkpoint import CheckpointFolder
+        from applications.core.checkpointing import Checkpoint
 
         app = self.application
         monitor, mode = app.monitor
@@ -303,10 +306,10 @@ class Fit:
         if self.meter is not None:
             found["data_wait"] = self.meter
         chief = self.session.cluster.is_chief
-        stop = cb.Stop(self.session.signals, self.session.cluster)
+        stop = stopping.Stop(self.session.signals, self.session.cluster)
         found["history"] = cb.History(run / "history.csv" if chief else None)
-        found["clock"] = cb.Clock(stop, self.max_seconds)
-        found["nan"] = cb.StopOnNaN(stop)
+        found["clock"] = stopping.Clock(stop, self.max_seconds)
+        found["nan"] = stopping.StopOnNaN(stop)
         if app.tensorboard and chief:
             found["tensorboard"] = keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False)
         if self.keeps_checkpoints:
@@ -314,7 +317,7 @@ class Fit:
         found |= self.extra_callbacks
         found["progress"] = cb.Progress(app.epochs, self.steps, self.session.show)
         memories = {name: callback for name, callback in found.items() if isinstance(callback, cb.Memory)}
-        found["checkpoint"] = cb.Checkpoint(
+        found["checkpoint"] = Checkpoint(
             CheckpointFolder(run / "checkpoints", keep=2 if self.keeps_checkpoints else 0),
             steps_per_epoch=self.steps,
             batch_size=self.batch_size,

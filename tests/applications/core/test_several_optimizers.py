@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from applications.core import optimization
-from applications.core.callbacks import BestWeights, Plateau, Stop, StopOnNaN, learning_rates
+from applications.core.callbacks import BestWeights, Plateau, learning_rates
 from applications.core.cluster import Cluster
 from applications.core.errors import UserError
 from applications.core.signals import Signals
+from applications.core.stopping import Stop, StopOnNaN
 from applications.image_classification import ImageClassification
 
 

@@ -194,10 +194,10 @@ def test_a_plateau_lowers_the_learning_rate(kerazoo, tmp_path):
 @pytest.fixture
 def slow_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A training in which every look at the clock takes 0.1 seconds, however fast the machine is."""
-    from applications.core import callbacks
+    from applications.core import stopping
 
     ticks = itertools.count(0, 0.1)
-    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    monkeypatch.setattr(stopping, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
 
 
 @pytest.mark.usefixtures("slow_clock")
