@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from applications.core.application import Application, ScheduleName, Serving
+from applications.core.application import SEQUENCE_OPTIONS, Application, ScheduleName, Serving
 from applications.core.config import group, option
 from applications.core.errors import UserError
 
@@ -75,13 +75,8 @@ class ActivityRecognition(Application):
     own_data: ClassVar[str] = "recordings.csv"
     reserved_options: ClassVar[tuple[str, ...]] = (
         *Application.reserved_options,
-        "classifier_activation",
-        "mode",
-        "vocab_size",
+        *SEQUENCE_OPTIONS,
         "embedding_dim",
-        "stateful",
-        "batch_size",
-        "mask_value",
     )
 
     data: str = option("imu", "`imu`, or a CSV file with one row per sample.")

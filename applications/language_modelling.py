@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from applications.core.application import Application, ScheduleName, Serving, Split
+from applications.core.application import SEQUENCE_OPTIONS, Application, ScheduleName, Serving, Split
 from applications.core.config import group, option
 from applications.core.errors import UserError
 
@@ -76,16 +76,11 @@ class LanguageModelling(Application):
     request: ClassVar[type | None] = TextRequest
     reserved_options: ClassVar[tuple[str, ...]] = (
         *Application.reserved_options,
-        "vocab_size",
+        *SEQUENCE_OPTIONS,
         "max_length",
         "length",
         "head",
-        "mode",
-        "classifier_activation",
         "bidirectional",
-        "stateful",
-        "batch_size",
-        "mask_value",
     )
 
     data: str = option("pydoc", "`pydoc`, a .txt file, or a folder of .txt files (UTF-8).")

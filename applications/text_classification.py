@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from applications.core.application import Application, ScheduleName, Serving
+from applications.core.application import SEQUENCE_OPTIONS, Application, ScheduleName, Serving
 from applications.core.config import option
 from applications.core.errors import UserError
 
@@ -61,12 +61,10 @@ class TextClassification(Application):
     monitor: ClassVar[tuple[str, str]] = ("val_accuracy", "max")
     reserved_options: ClassVar[tuple[str, ...]] = (
         *Application.reserved_options,
-        "vocab_size",
+        *SEQUENCE_OPTIONS,
         "max_length",
         "length",
         "head",
-        "mode",
-        "classifier_activation",
     )
 
     data: str = option("pydoc", "`pydoc`, or a CSV file with columns of texts and classes.")

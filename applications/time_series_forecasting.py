@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from applications.core.application import Application, ScheduleName, Serving
+from applications.core.application import SEQUENCE_OPTIONS, Application, ScheduleName, Serving
 from applications.core.config import option
 from applications.core.errors import UserError
 
@@ -65,13 +65,8 @@ class TimeSeriesForecasting(Application):
     own_data: ClassVar[str] = "series.csv --targets sales"
     reserved_options: ClassVar[tuple[str, ...]] = (
         *Application.reserved_options,
-        "classifier_activation",
-        "mode",
-        "vocab_size",
+        *SEQUENCE_OPTIONS,
         "embedding_dim",
-        "stateful",
-        "batch_size",
-        "mask_value",
     )
 
     data: str = option("co2", "`co2`, `sunspots`, or a CSV file.")

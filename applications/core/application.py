@@ -75,6 +75,10 @@ class Serving:
     files: dict[str, str] = field(default_factory=dict)
 
 
+# What follows from the data or the task wherever a model of the catalogue reads sequences.
+SEQUENCE_OPTIONS = ("vocab_size", "mode", "classifier_activation", "stateful", "batch_size", "mask_value")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Application:
     """Configuration shared by all tasks. Subclasses add their own options and the methods of their task."""
