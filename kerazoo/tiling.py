@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from kerazoo import _graph, checks
+from kerazoo._calls import answer
 from kerazoo._receptive_field import UnknownOperationError, WholeImageError, receptive_field
 
 _twins: WeakKeyDictionary[keras.Model, keras.Model] = WeakKeyDictionary()  # so that a second image needs no new trace
@@ -194,8 +195,7 @@ def _predictor(model: Any) -> Callable[[np.ndarray], list[np.ndarray]]:
     if model not in _twins:
         _twins[model] = keras.Model(_graph.inputs(model), model.outputs)
         _twins[model].jit_compile = False  # XLA takes longer to compile than most images take
-    call = _twins[model].predict_on_batch
-    return lambda batch: [np.asarray(y) for y in keras.tree.flatten(call(batch))]
+    return lambda batch: keras.tree.flatten(answer(_twins[model], batch))
 
 
 def _targets(output: Any, count: int) -> list[Any]:

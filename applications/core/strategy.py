@@ -1,5 +1,6 @@
 """Where a model computes: distribution strategy, precision and determinism."""
 
+import functools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ def make_strategy(name: str, cluster: Cluster | None = None) -> "tf.distribute.S
         return tf.distribute.get_strategy()
     if name == "mirrored":
         devices = gpus or tf.config.list_logical_devices("CPU")
-        return tf.distribute.MirroredStrategy([device.name for device in devices])
+        return _mirrored(tuple(device.name for device in devices))
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
         tf.config.experimental_connect_to_cluster(resolver)
@@ -50,6 +51,14 @@ def make_strategy(name: str, cluster: Cluster | None = None) -> "tf.distribute.S
             f"--strategy tpu: no TPU was found ({reason}); set TPU_NAME to the address of one, or use --strategy auto."
         ) from None
     return tf.distribute.TPUStrategy(resolver)
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> "tf.distribute.Strategy":
+    """One per process: what two of them add up over the devices would have the same numbers, and be mixed up."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _multi_worker(cluster: Cluster) -> "tf.distribute.Strategy":

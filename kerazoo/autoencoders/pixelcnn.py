@@ -14,6 +14,7 @@ import numpy as np
 from keras import layers, ops
 
 from kerazoo import checks
+from kerazoo._calls import answer
 from kerazoo.catalog import register_model
 from kerazoo.layers.masked_conv import MaskedConv2D
 from kerazoo.losses._mean import mean_over_batch
@@ -78,7 +79,7 @@ class PixelCNN(keras.Model):
             x = np.zeros((len(rows), height, width, colours), "float32")
             for row, column, colour in np.ndindex(height, width, colours):
                 batch = x if label is None else {INPUT: x, LABEL: label[rows.start : rows.stop]}
-                logits = np.asarray(self.predict_on_batch(batch))[:, row, column, colour]
+                logits = answer(self, batch)[:, row, column, colour]
                 sums = np.cumsum(probabilities(logits, temperature), axis=-1)
                 drawn = (sums <= draws[:, row, column, colour, None] * sums[:, -1:]).sum(-1)
                 x[:, row, column, colour] = drawn / (levels - 1)

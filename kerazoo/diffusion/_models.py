@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from kerazoo import checks
+from kerazoo._calls import answer
 from kerazoo.diffusion._schedule import VARIANCES, Schedule, normal
 from kerazoo.losses._mean import mean_over_batch
 
@@ -248,7 +249,7 @@ class Diffusion(OwnOptimizer):
         batch = {INPUT: np.concatenate([x] * len(ways)), STEP: np.full(len(ways) * len(x), step, "int32"), **given}
         if self.average.jit_compile and keras.backend.backend() == "tensorflow":
             self.average.jit_compile = False  # XLA takes longer to compile than a few samples take
-        found = np.split(np.asarray(self.average.predict_on_batch(batch)), len(ways))
+        found = np.split(answer(self.average, batch), len(ways))
         guided = found[0] if len(found) == 1 else found[0] + guidance_scale * (found[1] - found[0])
         clean = guided if self.target == "clean" else self.schedule.clean(x, guided, step)
         return clean if self.limits is None else np.clip(clean, *self.limits)

@@ -9,6 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from kerazoo import _graph
+from kerazoo._calls import answer
 from kerazoo.generation.stepper import Stepper
 from kerazoo.layers.cached_attention import CachedAttention, KeysAndValues
 from kerazoo.layers.position import PositionEmbedding
@@ -39,7 +40,7 @@ def stepper(model: keras.Model) -> Stepper:
 
     def start(prompt: Any) -> tuple[Any, Any]:
         token_ids, pads = _padded(prompt)
-        logits, *cache = first.predict_on_batch([token_ids, pads])
+        logits, *cache = answer(first, [token_ids, pads])
         used = np.full_like(pads, token_ids.shape[1])
         return logits, [used, pads, *cache]
 
@@ -49,7 +50,7 @@ def stepper(model: keras.Model) -> Stepper:
         if taken == slots:
             more = room(taken + 1, table.max_length) - slots
             cache = [np.pad(part, ((0, 0), (0, 0), (0, more), (0, 0))) for part in cache]
-        logits, *cache = next_one.predict_on_batch([np.asarray(tokens, "int32")[:, None], pads, used, *cache])
+        logits, *cache = answer(next_one, [np.asarray(tokens, "int32")[:, None], pads, used, *cache])
         return logits, [used + 1, pads, *cache]
 
     return Stepper(start, step, model.outputs[0].shape[-1], lambda prompt: table.max_length - np.shape(prompt)[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from keras import layers, ops
 
 from kerazoo import _graph
+from kerazoo._calls import answer
 from kerazoo.generation.stepper import Stepper
 from kerazoo.layers.attentive_rnn import AttentiveRNN
 
@@ -17,7 +19,7 @@ from kerazoo.layers.attentive_rnn import AttentiveRNN
 def compiled(model: keras.Model) -> Callable[[Any], Any]:
     """Returns a functional model as a function that runs compiled on any backend and gives NumPy arrays."""
     model.jit_compile = False  # XLA would compile anew for every length
-    return model.predict_on_batch
+    return functools.partial(answer, model)
 
 
 def beginning(model: keras.Model, inputs: Any) -> Callable[[Any], Any]:

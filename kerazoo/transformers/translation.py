@@ -10,6 +10,7 @@ import numpy as np
 from keras import layers, ops
 
 from kerazoo import _graph
+from kerazoo._calls import answer
 from kerazoo.generation.decoder import room
 from kerazoo.generation.stepper import Stepper
 from kerazoo.layers.cached_attention import CachedAttention, KeysAndValues
@@ -45,7 +46,7 @@ def stepper(model: keras.Model, *, start_id: int) -> Stepper:
 
     def start(source_ids: Any) -> tuple[Any, Any]:
         source_ids = np.asarray(source_ids, "int32")
-        mask, *memory = reader.predict_on_batch(source_ids)
+        mask, *memory = answer(reader, source_ids)
         slot = np.zeros((len(source_ids), 1), "int32")
         empty = [
             np.zeros((len(source_ids), tensor.shape[1], room(1, longest), tensor.shape[3]), tensor.dtype)
@@ -59,7 +60,7 @@ def stepper(model: keras.Model, *, start_id: int) -> Stepper:
         if taken == slots:
             more = ((0, 0), (0, 0), (0, room(taken + 1, longest) - slots), (0, 0))
             cache = [np.pad(part, more) for part in cache]
-        logits, *cache = writer.predict_on_batch([np.asarray(tokens, "int32")[:, None], slot, mask, *memory, *cache])
+        logits, *cache = answer(writer, [np.asarray(tokens, "int32")[:, None], slot, mask, *memory, *cache])
         return logits, [slot + 1, mask, memory, cache]
 
     return Stepper(start, step, model.outputs[0].shape[-1], lambda source_ids: longest - 1)
