@@ -73,8 +73,10 @@ def pixel_features(pictures: np.ndarray, count: int = 64) -> Callable[[np.ndarra
     from sklearn.decomposition import PCA
 
     flat = pictures.reshape(len(pictures), -1)
-    components = PCA(min(count, *flat.shape), whiten=True, svd_solver="auto", random_state=0).fit(flat)
-    return lambda given: components.transform(given.reshape(len(given), -1))
+    components = PCA(min(count, *flat.shape), svd_solver="auto", random_state=0).fit(flat)
+    spread = np.sqrt(components.explained_variance_)
+    known = spread >= max(1e-4 * spread[0], 1e-9)  # of few pictures the last direction is nothing but rounding
+    return lambda given: components.transform(given.reshape(len(given), -1))[:, known] / spread[known]
 
 
 def inception_features(weights: str) -> Callable[[np.ndarray], np.ndarray]:

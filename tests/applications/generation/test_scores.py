@@ -9,6 +9,7 @@ import pytest
 
 from applications.core.fidelity import fidelity, psnr, squared_errors, ssim
 from applications.generation import scores
+from applications.generation.features import pixel_features
 
 
 def gaussians(count: int, size: int, shift: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -100,3 +101,14 @@ def test_ssim_equals_that_of_scikit_image():
         use_sample_covariance=False, full=True,
     )  # fmt: skip
     assert ssim(truth, found)[0] == pytest.approx(whole.mean(), abs=1e-6)
+
+
+def test_few_pictures_have_no_directions_of_rounding():
+    """Twenty pictures differ in nineteen directions; a twentieth would magnify its rounding beyond all measure."""
+    pictures = np.random.default_rng(0).uniform(size=(30, 8, 8, 3)).astype(np.float32)
+    features = pixel_features(pictures[:20])
+    known, new = features(pictures[:20]), features(pictures[20:])
+    assert known.shape == (20, 19)
+    np.testing.assert_allclose(known.std(axis=0, ddof=1), 1, rtol=1e-4)
+    assert np.abs(new).max() < 10
+    assert abs(scores.kernel_distance(known, new)) < 10
