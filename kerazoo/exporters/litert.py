@@ -5,7 +5,10 @@ and on few devices. Recurrent layers convert to built-in operations only with a 
 take one sample.
 """
 
+import contextlib
+import functools
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +36,12 @@ def convert(model: Any, specs: Any, path: Path, plan: Plan) -> Converted:
             if recurrent:
                 specs, more = preparation.with_lengths(specs, plan.calibration)
                 model, notes = preparation.unrolled_clone(model, specs), notes + more
-            errors = _integers(model, specs, path, plan)
+            with pooling_in_planes(model):
+                errors = _integers(model, specs, path, plan)
         else:
             settings = quantization.options(plan.quantize)
-            model.export(str(path), format="litert", input_signature=[specs], verbose=False, **settings)
+            with pooling_in_planes(model):
+                model.export(str(path), format="litert", input_signature=[specs], verbose=False, **settings)
     except Exception as error:
         if any(None in spec.shape[1:] for spec in keras.tree.flatten(specs)):
             # E.g. after nearest up-sampling of a free size the converter no longer knows the channels.
@@ -82,6 +87,39 @@ def soften_masks(saved_model: Path) -> None:
             if value.size == 1 and np.finfo(np.float32).min < value.item() <= -1e8:
                 node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(np.full_like(value, MASKED)))
     file.write_bytes(proto.SerializeToString())
+
+
+@contextlib.contextmanager
+def pooling_in_planes(model: Any) -> Iterator[None]:
+    """While active, the pooling of volumes is that of planes and then of depths, as LiteRT has no other."""
+    import keras
+
+    found = [
+        layer
+        for layer in model._flatten_layers()
+        if type(layer) is keras.layers.MaxPooling3D and layer.data_format == "channels_last"
+    ]
+    for layer in found:
+        layer.call = functools.partial(_pooled, layer)
+    try:
+        yield
+    finally:
+        for layer in found:
+            del layer.call
+
+
+def _pooled(layer: Any, volumes: Any) -> Any:
+    """Returns what `keras.layers.MaxPooling3D` makes of (batch, depth, height, width, channels)."""
+    from keras import ops
+
+    (depth, *size), (step, *steps) = layer.pool_size, layer.strides
+    batch, planes, height, width, channels = ops.shape(volumes)
+    flat = ops.reshape(volumes, (batch * planes, height, width, channels))
+    flat = ops.max_pool(flat, tuple(size), tuple(steps), layer.padding, layer.data_format)
+    _, height, width, _ = ops.shape(flat)
+    flat = ops.reshape(flat, (batch, planes, height * width, channels))
+    flat = ops.max_pool(flat, (depth, 1), (step, 1), layer.padding, layer.data_format)
+    return ops.reshape(flat, (batch, ops.shape(flat)[1], height, width, channels))
 
 
 def is_recurrent(model: Any) -> bool:

@@ -290,7 +290,6 @@ CARDS = (
         size_multiple=8,
         dynamic_size=True,
         feature_levels={f"P{i}": f"stage{i + 1}_out" for i in range(4)},
-        exports=("saved_model", "onnx"),
         sample=Sample(inputs=Tensor((12, 16, 8, 1), low=-1.0), targets=Tensor((12, 16, 8), "int32", 0, 3)),
         test_config={"input_shape": (12, 16, 8, 1), "num_classes": 3, "filters": 2, "padding": "same"},
         deviations=(

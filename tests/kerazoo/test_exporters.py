@@ -179,6 +179,7 @@ def test_file_agrees_with_model(builder, format, tmp_path):
 EXPORTED = {
     "resnet20": FORMATS,
     "unet": ("litert",),  # transposed convolutions
+    "unet3d": ("litert",),  # volumes
     "mobilenet_v3_small": ("onnx",),  # squeeze and excitation, hard swish
     "gat": FORMATS,
     "lstm": ("saved_model", "litert"),
@@ -199,6 +200,14 @@ def test_catalogue_models(name, format, tmp_path):
     assert report.passed
     assert report.agreement == 1.0
     assert report.samples == f"{len(keras.tree.flatten(inputs)[0])} given samples"
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_litert_pools_volumes_by_planes_and_depths(padding, tmp_path):
+    inputs = keras.Input((7, 9, 5, 3))
+    model = keras.Model(inputs, L.MaxPooling3D((3, 2, 2), (2, 2, 1), padding)(inputs), name="pooled")
+    assert export(model, tmp_path / "model.tflite", "litert").max_abs_diff == 0
+    assert all("call" not in vars(layer) for layer in model.layers), "the model is as it was"
 
 
 def test_files_know_what_they_hold(tmp_path):
