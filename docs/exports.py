@@ -31,11 +31,11 @@ def exports_page(results: Path, models_in_all: int) -> str:
             works, total = works + sum(cell["works"] for cell in found.values()), total + len(found)
     head = (
         f"{len(models)} of the {models_in_all} models of the catalogue, in the small configuration of its card with "
-        "perturbed random weights (and batch normalisation shifted so far that deep networks do not magnify every "
-        "rounding), exported, loaded in the runtime of its format and compared with the model on random samples: the "
-        "largest difference relative to the largest output, with 8 bits the signal above the noise in dB, then the "
-        "size of the file and the median time of one sample. A dash is a format that does not work, for the reason "
-        "below. "
+        "perturbed random weights (batch normalisation shifted so far that deep networks do not magnify every "
+        "rounding, class tokens as large as patches), exported, loaded in the runtime of its format and compared with "
+        "the model on random samples: the largest difference relative to the largest output, with 8 bits the signal "
+        "above the noise in dB, then the size of the file and the median time of one sample. A dash is a format that "
+        "does not work, for the reason below. "
         f"{works} of {total} cells work. `python -m benchmarks.exports` measures those that are missing."
     )
     return page(

@@ -207,14 +207,17 @@ def settle(model: keras.Model, inputs: Any) -> None:
 
 
 def calm(model: keras.Model, shift: float = 2.0) -> None:
-    """Raises the shift of every batch normalisation, so that most of the units behind it are active.
+    """Raises the shift of every batch normalisation and the class tokens, as training does.
 
     With random weights and no shift, deep networks with batch normalisation are chaotic: what rounding changes grows in
-    every layer (Yang et al. 2019, https://arxiv.org/abs/1902.08129), and half precision would say nothing.
+    every layer (Yang et al. 2019, https://arxiv.org/abs/1902.08129), and half precision would say nothing. A class
+    token that starts at zero is lost beside the patches when all of them share one scale of 8 bits.
     """
     for layer in leaf_layers(model):
         if isinstance(layer, keras.layers.BatchNormalization) and layer.beta is not None:
             layer.beta.assign(layer.beta + shift)
+        elif isinstance(layer, kerazoo.layers.ClassToken):
+            layer.token.assign(layer.token * (0.5 / float(np.std(value(layer.token)))))
 
 
 def _draw(tensor: Tensor | Mapping[str, Tensor] | None, count: int, random: np.random.Generator) -> Any:
