@@ -27,7 +27,7 @@ MEASUREMENTS = {
     ),
     "sequence-to-sequence": (
         ("--data", "dates", "--model", "bahdanau_seq2seq"),
-        ("--data", "dates", "--model", "luong_seq2seq", "--epochs", "10"),
+        ("--data", "dates", "--model", "luong_seq2seq", "--epochs", "8"),
     ),
     "time-series-forecasting": (
         ("--data", "co2", "--model", "lstm"),
