@@ -37,24 +37,35 @@ def weights(notes: Path, worker: int) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-def together(folder: Path, *words: str, workers: int = 2, restarts: int = 0) -> tuple[int, list[str], Path]:
+def together(
+    folder: Path, *words: str, training: tuple[str, ...] = TRAINING, workers: int = 2, restarts: int = 0
+) -> tuple[int, list[str], Path]:
     """Trains with several workers; returns the status, what the launcher said, and the run."""
     said: list[str] = []
     (folder / "notes").mkdir(exist_ok=True)
-    words = ("train", *TRAINING, "--out", str(folder), *words, "--strategy", "multi-worker")
-    run = folder / "tabular" / "r"
+    words = ("train", *training, "--out", str(folder), *words, "--strategy", "multi-worker")
+    run = folder / training[0] / "r"
     program = (sys.executable, SCRIPT, str(folder / "notes"))
     return launcher.launch(words, run, workers, restarts, said.append, program), said, run
+
+
+def in_one_process(folder: Path, training: tuple[str, ...]) -> Path:
+    """Trains in one process; returns the folder."""
+    (folder / "notes").mkdir(parents=True)
+    process = processes.run(SCRIPT, folder / "notes", "train", *training, "--out", folder)
+    assert process.returncode == 0, process.stderr
+    return folder
+
+
+def losses(folder: Path, worker: int = 0) -> list[float]:
+    """What a worker noted of the steps."""
+    return json.loads((folder / "notes" / f"losses-{worker}.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a training in one process."""
-    folder = tmp_path_factory.mktemp("alone")
-    (folder / "notes").mkdir()
-    process = processes.run(SCRIPT, folder / "notes", "train", *TRAINING, "--out", folder)
-    assert process.returncode == 0, process.stderr
-    return folder
+    return in_one_process(tmp_path_factory.mktemp("alone") / "it", TRAINING)
 
 
 def assert_as_alone(run: Path, folder: Path, alone: Path) -> None:
@@ -72,11 +83,9 @@ def test_two_workers_learn_as_one_process_does(tmp_path, alone, capfd):
     status, said, run = together(tmp_path)
     out, err = capfd.readouterr()
     assert (status, said) == (0, []), err
-    curves = [json.loads((folder / "notes" / f"losses-{n}.json").read_text()) for folder, n in
-              ((alone, 0), (tmp_path, 0), (tmp_path, 1))]  # fmt: skip
-    assert len(curves[0]) == 60
-    np.testing.assert_allclose(curves[1], curves[0], rtol=1e-4)
-    np.testing.assert_array_equal(curves[2], curves[1])
+    assert len(losses(alone)) == 60
+    np.testing.assert_allclose(losses(tmp_path), losses(alone), rtol=1e-4)
+    np.testing.assert_array_equal(losses(tmp_path, 1), losses(tmp_path))
     assert_as_alone(run, tmp_path, alone)
     assert "[0] report:" in out
     assert "[1]" not in out, "only the chief has something to say"
@@ -85,6 +94,21 @@ def test_two_workers_learn_as_one_process_does(tmp_path, alone, capfd):
 
     model = keras.models.load_model(run / "model.keras")
     assert type(model).__module__.startswith("keras.")
+
+
+def test_networks_against_each_other_learn_as_in_one_process(tmp_path, capfd):
+    training = (
+        *("image-generation", "--model", "wgan_gp", "--model-options.filters", "4", "--model-options.critic_steps", "2"),
+        *("--epochs", "2", "--judged", "20", "--seed", "1", "--no-tensorboard", "--name", "r"),
+    )
+    alone = in_one_process(tmp_path / "alone", training)
+    status, said, run = together(tmp_path, training=training)
+    assert (status, said) == (0, []), capfd.readouterr().err
+    assert len(losses(alone)) > 30
+    np.testing.assert_allclose(losses(tmp_path), losses(alone), rtol=1e-4)
+    for name, array in weights(tmp_path / "notes", 0).items():
+        np.testing.assert_array_equal(array, weights(tmp_path / "notes", 1)[name])
+    assert (run / "figures" / "filmstrip.png").is_file()
 
 
 def test_the_group_goes_on_from_the_last_checkpoint_when_a_worker_is_killed(tmp_path, alone, capfd):

@@ -39,7 +39,7 @@ class Watch(keras.callbacks.Callback):
         self.order = order()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.losses.append(float(logs["loss"]))
+        self.losses.append(float(logs["loss"] if "loss" in logs else logs["generator_loss"]))
         if self.order and len(self.losses) == self.order[1]:
             self.order[0].unlink()
             os.kill(os.getpid(), signal.SIGKILL)
