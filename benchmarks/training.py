@@ -83,13 +83,17 @@ def with_kerazoo(network: Pinned, fuse: bool = True) -> tuple[Callable[[], float
 
     samples = pipeline.Samples(len(inputs), load, at_once=True)
 
-    endless = pipeline.training_batches(samples, BATCH, seed=0, endless=True)
-    model.evaluate(endless, steps=1, verbose=0)  # makes the variables of the metrics
+    def batches(block: int) -> tf.data.Dataset:
+        return pipeline.training_batches(samples, BATCH, seed=0, endless=True, block=block)
+
+    model.evaluate(batches(1), steps=1, verbose=0)  # makes the variables of the metrics
     began = time.perf_counter()
     epochs = 10**6 // network.steps  # long enough for everything to be tried
-    work = execution.Work(model=model, batches=lambda: endless, steps=network.steps, epochs=epochs)
+    work = execution.Work(model=model, batches=batches, steps=network.steps, epochs=epochs)
     plan = execution.fastest(work, execution.Memory())
-    execution.use(model, plan.xla, plan.steps)
+    blocks = work.in_blocks(plan.steps)
+    execution.use(model, plan.xla, plan.steps, blocks=blocks)
+    endless = batches(plan.steps if blocks else 1)
     looked = time.perf_counter() - began
 
     def train() -> float:

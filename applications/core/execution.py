@@ -3,12 +3,16 @@
 No rule holds for all models: XLA makes recurrent networks faster and plain convolutional ones slower, and several steps
 per call pay for small networks alone. So a training that is long enough times a few real steps of each way first, puts
 every variable back, and keeps the fastest.
+
+Several steps in one call take one block of batches and go through it in one graph (`BlockFunction`), which XLA compiles
+as a whole. Keras' own loop asks the pipeline for every batch and enters XLA for every step.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -30,6 +34,7 @@ SHARE = 0.1  # of the expected training time is the most that is spent looking
 SHORT_STEP = 0.05  # seconds; in longer steps the way into the device does not count
 FEWEST_AT_ONCE = 4  # below which nothing is gained
 MOST_STEPS = 32  # in one call of the device, so that signals and progress do not wait long
+LARGEST_BLOCK = 64 << 20  # bytes of the batches of one call, of which some are made ahead
 GAIN = 0.95  # another way is taken when its steps need less than this share of the time
 # XLA compiles for about this many times as long as TensorFlow needs to trace the same step.
 COMPILE_PER_TRACE = 6.0
@@ -69,7 +74,7 @@ class Work:
 
     Attributes:
         model: A compiled model whose variables are all there.
-        batches: Returns training batches without an end.
+        batches: Returns training batches without an end, in blocks of the given number (1: one by one).
         steps: Steps of an epoch.
         epochs: Their number.
         way: "plain" or "xla"; "auto": what is faster.
@@ -80,7 +85,7 @@ class Work:
     """
 
     model: Any
-    batches: Callable[[], Any]
+    batches: Callable[[int], Any]
     steps: int
     epochs: int
     way: str = "auto"
@@ -88,6 +93,27 @@ class Work:
     checkpoint_every: int | None = None
     longest: float | None = None
     about: tuple[Any, ...] = ()
+
+    @functools.cached_property
+    def parts(self) -> list[Any]:
+        """What is known about the parts of a batch: their shapes and types."""
+        import tensorflow as tf
+
+        return tf.nest.flatten(self.batches(1).element_spec)
+
+    def in_blocks(self, steps: int, position: int = 0) -> bool:
+        """Whether the batches of one call may come as a block: arrays of one shape, and blocks fill the epoch.
+
+        Args:
+            steps: In one call.
+            position: Step of the epoch to begin with.
+        """
+        import tensorflow as tf
+
+        fitting = steps > 1 and position % steps == 0 and self.steps % steps == 0
+        return fitting and all(
+            isinstance(part, tf.TensorSpec) and part.shape.is_fully_defined() for part in self.parts
+        )
 
     @property
     def own_steps(self) -> int:
@@ -100,8 +126,10 @@ class Work:
         if self.at_once != "auto":
             return self.own_steps
         every = self.checkpoint_every or self.steps
-        fitting = [n for n in range(1, MOST_STEPS + 1) if self.steps % n == 0 and every % n == 0]
-        return fitting[-1] if fitting[-1] >= FEWEST_AT_ONCE else 1
+        bytes_of_batch = sum(math.prod(size or 1 for size in part.shape) * part.dtype.size for part in self.parts)
+        most = min(MOST_STEPS, LARGEST_BLOCK // max(1, bytes_of_batch))
+        fitting = [n for n in range(1, most + 1) if self.steps % n == 0 and every % n == 0]
+        return fitting[-1] if fitting and fitting[-1] >= FEWEST_AT_ONCE else 1
 
     @property
     def worth_a_look(self) -> bool:
@@ -120,10 +148,23 @@ def planned(fit: Fit, run: RunDirectory) -> Plan:
         fit: A compiled model and its data. Its variables have the same values afterwards.
         run: Where the plan is kept.
     """
+    app, work = fit.application, work_of(fit)
+    if app.deterministic or fit.session.replicas > 1 or not work.worth_a_look:
+        return Plan(bool(fit.model.jit_compile), work.own_steps)
+    known = run.read_json(FILE)
+    plan = Plan(**known) if known else fastest(work, Memory())
+    if not known:
+        run.write_json(FILE, dataclasses.asdict(plan))
+    use(fit.model, plan.xla, plan.steps, blocks=work.in_blocks(plan.steps))
+    return plan
+
+
+def work_of(fit: Fit) -> Work:
+    """Returns what a plan for a training is made for."""
     app = fit.application
-    work = Work(
+    return Work(
         model=fit.model,
-        batches=lambda: fit.batches(0, 0, endless=True),
+        batches=lambda block: fit.batches(0, 0, endless=True, block=block),
         steps=fit.steps,
         epochs=min(fit.until or app.epochs, app.epochs),
         way=app.execution,
@@ -132,25 +173,61 @@ def planned(fit: Fit, run: RunDirectory) -> Plan:
         longest=fit.max_seconds,
         about=(app.optimizer, app.loss, app.precision, app.rematerialise, app.ema is None),
     )
-    if app.deterministic or fit.session.replicas > 1 or not work.worth_a_look:
-        return Plan(bool(fit.model.jit_compile), work.own_steps)
-    known = run.read_json(FILE)
-    plan = Plan(**known) if known else fastest(work, Memory())
-    if not known:
-        run.write_json(FILE, dataclasses.asdict(plan))
-    use(fit.model, plan.xla, plan.steps)
-    return plan
 
 
-def use(model: Any, xla: bool, steps: int) -> None:
-    """Makes a model execute its training steps in a way; functions that were traced in it already are kept."""
-    if (bool(model.jit_compile), model.steps_per_execution) == (xla, steps):
+def use(model: Any, xla: bool, steps: int, *, blocks: bool = False) -> None:
+    """Makes a model execute its training steps in a way; functions that were traced in it already are kept.
+
+    Args:
+        model: A compiled model.
+        xla: Whether XLA compiles its steps.
+        steps: Steps in one call.
+        blocks: Whether the batches of one call come as a block (`pipeline.training_batches`).
+    """
+    now = bool(model.jit_compile), model.steps_per_execution, isinstance(model.train_function, BlockFunction)
+    if now == (xla, steps, blocks):
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Keras, that the model cannot be compiled, which the caller sees
         model.jit_compile = xla
     model.steps_per_execution = steps
-    model.train_function = model.test_function = None
+    model.train_function = BlockFunction(model) if blocks else None
+    model.test_function = None
+
+
+class BlockFunction:
+    """Stands for the training function that Keras makes: takes a block of batches, and all its steps in one graph.
+
+    Args:
+        model: A compiled model on one device, with as many steps per execution as a block has batches.
+    """
+
+    def __init__(self, model: Any):
+        import tensorflow as tf
+
+        self.steps = model.steps_per_execution
+        self._step = tf.function(model.train_step, autograph=False)
+        self._graph = tf.function(self._all_steps, autograph=False, jit_compile=bool(model.jit_compile))
+
+    def __call__(self, iterator: Any) -> Any:
+        """Trains on the next block; returns what the last step says."""
+        return self._graph(next(iterator))
+
+    def _all_steps(self, block: Any) -> Any:
+        import tensorflow as tf
+
+        def batch(number: Any) -> Any:
+            return tf.nest.map_structure(lambda part: part[number], block)
+
+        # The loop begins with logs of the same form as those of a step.
+        said = self._step.get_concrete_function(batch(0)).structured_outputs
+        logs = tf.nest.map_structure(lambda log: tf.zeros(log.shape, log.dtype), said)
+        return tf.while_loop(
+            lambda number, _: number < self.steps,
+            lambda number, _: (number + 1, self._step(batch(number))),
+            (tf.constant(0), logs),
+            maximum_iterations=self.steps,
+        )[1]
 
 
 def fastest(work: Work, memory: Memory) -> Plan:
@@ -193,20 +270,28 @@ def _tried(work: Work, began: float) -> Plan:
     found = {(xla, steps): first.step}
     deadline = began + SHARE * expected
     several = work.several if first.step < SHORT_STEP else steps
+    ways = [steps]
     if several > steps:
+        ways.append(several)
         timed = _timed(work, xla, several)
         if timed is not None:
             found[xla, several] = timed.step
             if timed.step < GAIN * first.step:
                 steps = several
     costs = quick.trace * (1 if xla else 1 + COMPILE_PER_TRACE)
-    if work.way == "auto" and known and time.monotonic() + costs < deadline:
-        timed = _timed(work, not xla, steps)
-        if timed is not None:
-            found[not xla, steps] = timed.step
-            if timed.step < GAIN * found[xla, steps]:
-                xla = not xla
-    return Plan(xla, steps, _milliseconds(found))
+    # The compiler may make a loop over small steps fast and one over convolutions slow, so both are tried.
+    others = sorted(ways, key=lambda way: way != steps) if work.way == "auto" and known else []
+    best = xla, steps
+    for way in others:
+        if time.monotonic() + costs >= deadline:
+            break
+        timed = _timed(work, not xla, way)
+        if timed is None:
+            break
+        found[not xla, way] = timed.step
+        if timed.step < GAIN * found[best]:
+            best = not xla, way
+    return Plan(*best, _milliseconds(found))
 
 
 def _milliseconds(found: dict[tuple[bool, int], float]) -> dict[str, float]:
@@ -227,11 +312,12 @@ def _timed(work: Work, xla: bool, steps: int, least_seconds: float = LEAST_SECON
     import tensorflow as tf
 
     model = work.model
-    use(model, xla, steps)
+    blocks = work.in_blocks(steps)
+    use(model, xla, steps, blocks=blocks)
     if bool(model.jit_compile) != xla:
         return None
     model.make_train_function()
-    batches = iter(work.batches())
+    batches = iter(work.batches(steps if blocks else 1))
 
     def call() -> float:
         began = time.monotonic()
@@ -262,7 +348,7 @@ def signature(work: Work) -> str:
     parts = [
         json.dumps(work.model.get_config(), sort_keys=True, default=str),
         (work.about, work.way, work.at_once),
-        str(work.batches().element_spec),
+        str(work.parts),
         [tf.config.experimental.get_device_details(gpu).get("device_name", "") for gpu in gpus],
         (os.cpu_count(), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0),
         (tf.__version__, keras.__version__, __version__),

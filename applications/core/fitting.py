@@ -120,6 +120,7 @@ class Fit:
         Returns:
             Metrics of the training: best epoch, its logs, seconds, why it ended.
         """
+        from applications.core import execution
         from applications.core.meters import DataWait, clock_runs
         from applications.core.stopping import StopTraining
 
@@ -127,6 +128,7 @@ class Fit:
         if self.session.replicas == 1 and clock_runs():
             self.meter = DataWait()
         plan, validation, validation_steps = self._made_ready(run)
+        work, one_device = execution.work_of(self), self.session.replicas == 1
         callbacks = self._callbacks(run)
         checkpoint, best, history, clock, progress = (
             callbacks[name] for name in ("checkpoint", "best", "history", "clock", "progress")
@@ -149,7 +151,10 @@ class Fit:
                 # An epoch resumed in its middle is a fit of its own, since all epochs of a fit are equally long; and so
                 # is each epoch whose last call of the device has fewer steps, which would reach into the next one.
                 alone = checkpoint.first_step > 0 or self.steps % plan.steps > 0
-                batches = self.batches(checkpoint.epoch, checkpoint.first_step, endless=not alone)
+                blocks = one_device and work.in_blocks(plan.steps, checkpoint.first_step)
+                execution.use(self.model, plan.xla, plan.steps, blocks=blocks)
+                block = plan.steps if blocks else 1
+                batches = self.batches(checkpoint.epoch, checkpoint.first_step, endless=not alone, block=block)
                 last = checkpoint.epoch + 1 if alone else epochs
                 progress.first_step = checkpoint.first_step
                 self.model.fit(
@@ -231,8 +236,15 @@ class Fit:
             **(self.meter.figures() if self.meter else {}),
         }
 
-    def batches(self, epoch: int, first_step: int, *, endless: bool) -> Any:
-        """Returns the training batches from a step on; of several workers, what this one takes of them."""
+    def batches(self, epoch: int, first_step: int, *, endless: bool, block: int = 1) -> Any:
+        """Returns the training batches from a step on; of several workers, what this one takes of them.
+
+        Args:
+            epoch: The epoch to begin with.
+            first_step: Its step to begin with.
+            endless: Whether the following epochs come after it.
+            block: Batches that come together, on one device.
+        """
         from applications.core import pipeline
 
         session = self.session
@@ -240,6 +252,8 @@ class Fit:
         if session.cluster.size > 1:
             make = functools.partial(pipeline.shared_training_batches, strategy=session.strategy)
         options = {"seed": self.application.seed, "epoch": epoch, "position": first_step * self.batch_size}
+        if block > 1:
+            options["block"] = block
         batches = make(self.samples, self.batch_size, endless=endless, **options)
         return self.meter.timed(batches) if self.meter else batches
 

@@ -75,6 +75,7 @@ def training_batches(
     epoch: int = 0,
     position: int = 0,
     endless: bool = False,
+    block: int = 1,
     share: Share = Share(),
 ) -> "tf.data.Dataset":
     """Returns the shuffled, augmented batches of an epoch from a position on.
@@ -89,6 +90,9 @@ def training_batches(
         endless: Whether the following epochs come after it, for ever. One iterator then serves a whole `fit`: the first
             batches of an epoch are made during the validation before it, and no time goes into new iterators, which
             took longer than a short epoch.
+        block: Batches that come together, of shape (block, batch, ...), where it is above 1: making many at a time
+            takes hardly longer than making one. It divides the batches from `position` to the end of the epoch, and
+            there is one device.
         share: What this worker takes of each batch; the order of the samples is the same for all workers.
 
     Returns:
@@ -100,6 +104,7 @@ def training_batches(
     used = min(steps * batch_size, samples.size)
     own = min(batch_size, used) // share.workers
     each = own // share.devices
+    together = block * each
 
     def epoch_order(number: "tf.Tensor") -> "tf.data.Dataset":
         order = tf.random.experimental.stateless_shuffle(
@@ -111,7 +116,7 @@ def training_batches(
         if share.workers > 1:
             rest = tf.reshape(tf.reshape(rest, [-1, share.workers, own])[:, share.worker], [-1])
         if samples.at_once:
-            rest = tf.reshape(rest[: tf.shape(rest)[0] // each * each], [-1, each])
+            rest = tf.reshape(rest[: tf.shape(rest)[0] // each * each], [-1, together])
         return tf.data.Dataset.from_tensor_slices((rest, tf.repeat(number, tf.shape(rest)[0])))
 
     def load(index: "tf.Tensor", number: "tf.Tensor") -> tuple:
@@ -119,15 +124,22 @@ def training_batches(
         return (*samples.load(index, draws), draws)
 
     augment = samples.augment or (lambda *batch: batch[:-1])
+
+    def finished(*batch: "tf.Tensor") -> tuple:
+        found = augment(*batch)
+        if block == 1:
+            return found
+        return tf.nest.map_structure(lambda part: tf.reshape(part, [block, each, *part.shape[1:]]), found)
+
     dataset = tf.data.Dataset.range(epoch, 2**60 if endless else epoch + 1).flat_map(_as_it_is(epoch_order))
     if samples.at_once:
-        dataset = _mapped(dataset, lambda *row: augment(*load(*row)))
+        dataset = _mapped(dataset, lambda *row: finished(*load(*row)))
     else:
-        dataset = _mapped(_mapped(dataset, load).batch(each, drop_remainder=True), augment)
+        dataset = _mapped(_mapped(dataset, load).batch(together, drop_remainder=True), finished)
     if not endless:
         # Without a known length Keras finds the end of an epoch by a step that fails, and in that step everything that
         # does not need the data (the count of the running means, the optimiser's iterations) has already been updated.
-        batches = share.devices * (steps - position // batch_size)
+        batches = share.devices * (steps - position // batch_size) // block
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
     return _prefetched(dataset)
 

@@ -44,7 +44,9 @@ CHOICES = [
     ("a short training stays as it is", {"plain": 5, "several": 1, "xla": 1}, 0.1, {}, (False, 1), 1),
     ("several small steps at once", {"plain": 40, "several": 20, "xla": 90, "xla several": 90}, 9, {}, (False, 13), 2),
     ("XLA, one by one", {"plain": 100, "xla": 60}, 0.5, {}, (True, 1), 2),
-    ("XLA for several", {"plain": 40, "several": 30, "xla several": 10}, 0.1, {}, (True, 13), 3),
+    ("XLA for several", {"plain": 40, "several": 30, "xla several": 10, "xla": 20}, 0.1, {}, (True, 13), 4),
+    ("for XLA alone several pay", {"plain": 40, "several": 40, "xla several": 20, "xla": 30}, 0.1, {}, (True, 13), 4),
+    ("a loop XLA is slow in", {"plain": 40, "several": 30, "xla several": 90, "xla": 20}, 0.1, {}, (True, 1), 4),
     ("a gain that may be noise", {"plain": 100, "xla": 97}, 0.5, {}, (False, 1), 2),
     ("no time to compile", {"plain": 100, "xla": 1}, 5, {}, (False, 1), 1),
     ("XLA cannot", {"plain": 100, "xla": None}, 0.5, {}, (False, 1), 2),
@@ -117,7 +119,7 @@ def test_looking_puts_every_variable_back(fit, memory, tmp_path, monkeypatch):
     fit._build_variables(fit._validation()[0])
     before = snapshot(model_variables(fit.model))
     plan = execution.planned(fit, RunDirectory(tmp_path))
-    assert len(plan.milliseconds) == 3  # plain, 13 steps at once, XLA: all of them were trained with
+    assert len(plan.milliseconds) == 4  # with and without XLA, one by one and 13 steps at once: all were trained with
     after = snapshot(model_variables(fit.model))
     for name, value in before.items():
         np.testing.assert_array_equal(value, after[name], err_msg=name)
@@ -146,22 +148,70 @@ def test_nothing_is_timed_where_it_may_not_or_need_not(fit, tmp_path, monkeypatc
     assert not (tmp_path / execution.FILE).exists()
 
 
-def test_several_steps_at_once_validate_on_the_same_samples(kerazoo, tmp_path):
-    rows = []
-    for steps in (1, 4):  # 19 steps of training, 5 of validation
-        words = (
-            *SMALL_DIGITS,
-            "--steps-per-execution",
-            steps,
-            "--execution",
-            "plain",
-            "--epochs",
-            "3",
-            "--out",
-            tmp_path,
-        )
-        answer = kerazoo("train", "image-classification", *words, "--name", f"by-{steps}")
+def test_steps_at_once_learn_and_validate_as_those_one_by_one(kerazoo, tmp_path):
+    """19 steps of training and 5 of validation: 4 at once have a rest, 19 come as a block."""
+    found = {}
+    for name, steps, way in (("one", 1, "plain"), ("rest", 4, "plain"), ("block", 19, "plain"), ("xla", 19, "xla")):
+        words = ("--steps-per-execution", steps, "--execution", way, "--epochs", "3", "--out", tmp_path)
+        answer = kerazoo("train", "image-classification", *SMALL_DIGITS, *words, "--name", name)
         assert answer.status == 0, answer.err
-        with open(tmp_path / "image-classification" / f"by-{steps}" / "history.csv") as file:
-            rows.append([float(row["val_loss"]) for row in csv.DictReader(file)])
-    np.testing.assert_allclose(*rows, rtol=1e-3)
+        with open(tmp_path / "image-classification" / name / "history.csv") as file:
+            found[name] = [(float(row["loss"]), float(row["val_loss"])) for row in csv.DictReader(file)]
+    for name, rows in found.items():
+        np.testing.assert_allclose(rows, found["one"], rtol=1e-3, err_msg=name)
+
+
+def test_a_block_function_says_what_the_last_step_says():
+    import keras
+    import tensorflow as tf
+
+    from applications.core.pipeline import Samples, training_batches
+
+    def load(index, draws):
+        x = tf.cast(index, tf.float32)[:, None] / 12
+        return x, 3 * x
+
+    samples = Samples(12, load, at_once=True)
+    losses = {}
+    for block in (1, 3):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse", metrics=["mae"])
+        execution.use(model, False, block, blocks=block > 1)
+        batches = training_batches(samples, 4, seed=0, block=block)
+        losses[block] = model.fit(batches, epochs=2, verbose=0).history
+        assert isinstance(model.train_function, execution.BlockFunction) is (block > 1)
+    assert losses[3].keys() == {"loss", "mae"}
+    for name, values in losses[1].items():
+        np.testing.assert_allclose(losses[3][name], values, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "steps", "position", "at_once", "expected"),
+    [
+        ((32, 8), 12, 0, 4, True),
+        ((32, 8), 12, 8, 4, True),
+        ((32, 8), 12, 6, 4, False),
+        ((32, 8), 13, 0, 4, False),
+        ((32, 8), 12, 0, 1, False),
+        ((32, None), 12, 0, 4, False),
+    ],
+)
+def test_blocks_are_for_batches_of_one_shape_that_fill_the_epoch(shape, steps, position, at_once, expected):
+    import tensorflow as tf
+
+    batches = tf.data.Dataset.from_generator(lambda: iter(()), output_signature=(tf.TensorSpec(shape),))
+    work = execution.Work(model=None, batches=lambda block: batches, steps=steps, epochs=1)
+    assert work.in_blocks(at_once, position) is expected
+
+
+def test_a_block_is_small_enough_for_the_memory(monkeypatch):
+    import tensorflow as tf
+
+    batches = tf.data.Dataset.from_tensors(tf.zeros((32, 8)))
+    work = execution.Work(model=None, batches=lambda block: batches, steps=32, epochs=1)
+    assert work.several == 32
+    monkeypatch.setattr(execution, "LARGEST_BLOCK", 10 * 32 * 8 * 4)
+    assert work.several == 8
+    monkeypatch.setattr(execution, "LARGEST_BLOCK", 100)
+    assert work.several == 1

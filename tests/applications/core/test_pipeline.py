@@ -92,6 +92,17 @@ def test_batches_loaded_at_once_are_those_loaded_one_by_one(size, share):
         assert [number for batch in at_once for number in batch] == chosen.tolist()
 
 
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("endless", [True, False])
+def test_blocks_hold_the_same_batches(whole, endless):
+    options = {"seed": 3, "epoch": 4, "position": 16, "endless": endless}
+    single, blocks = (training_batches(numbered(50, whole), 8, block=block, **options) for block in (1, 2))
+    assert blocks.element_spec[0].shape[:2] == (2, 8)
+    assert read(blocks.take(5).unbatch()) == read(single.take(10))
+    if not endless:
+        assert (int(single.cardinality()), int(blocks.cardinality())) == (4, 2)
+
+
 def test_batches_of_like_length_hold_every_sample_once():
     lengths = np.random.default_rng(0).integers(1, 100, 1030)
     samples = replace(numbered(1030, at_once=True), lengths=lengths)
