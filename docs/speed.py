@@ -17,6 +17,8 @@ libraries. What Keras adds was found by profiles, and mended where TensorFlow ca
 
 - Batch normalisation and Adam are written in about ten operations each; kerazoo trains with one kernel for each.
 - Keras gathers its arrays sample by sample; kerazoo takes whole batches where all samples have one size.
+- Of small networks several steps are one graph, over batches that come as one block: neither the pipeline nor XLA is
+  entered for every step.
 - XLA makes recurrent networks faster and plain convolutional networks slower, so it is tried, never assumed.
 - Not closed: PyTorch has one operator for a whole LSTM, Keras a loop of small matrix products, which XLA compiles."""
 
