@@ -74,10 +74,12 @@ def measure(name: str, wanted: list[str], folder: Path) -> None:
     for part, model in parts.items():
         samples = all_samples if model is whole else part_samples(model)
         few = keras.tree.map_structure(lambda array: array[:8], samples)
-        names = preparation.input_names(preparation.input_specs(model, few))
+        specs = preparation.input_specs(model, few)
+        names, types = preparation.input_names(specs), [spec.dtype for spec in keras.tree.flatten(specs)]
+        arrays = map(np.asarray, keras.tree.flatten(few), types)
         where = folder if len(parts) == 1 else folder / part
         where.mkdir(parents=True, exist_ok=True)
-        np.savez(where / "inputs.npz", **dict(zip(names, keras.tree.flatten(few), strict=True)))
+        np.savez(where / "inputs.npz", **dict(zip(names, arrays, strict=True)))
         for word, (format, quantize) in CELLS.items():
             cell = word if len(parts) == 1 else f"{word}/{part}"
             if wanted and cell not in wanted:
