@@ -2,8 +2,8 @@
 
 usage: python -m benchmarks.inference [--rounds N] [--models NAME ...]
 
-One sample, and a batch of 256. Ways are measured in turn, each by its second call, since the first one finds what the way
-before it left in the caches. The medians are kept, with the median of the rounds' ratios:
+One sample, and a batch of 256. Ways are measured in turn, each by its second call, since the first one finds what the
+way before it left in the caches. The medians are kept, with the median of the rounds' ratios:
 `benchmarks/results/inference.json`.
 """
 

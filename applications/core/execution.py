@@ -111,9 +111,7 @@ class Work:
         import tensorflow as tf
 
         fitting = steps > 1 and position % steps == 0 and self.steps % steps == 0
-        return fitting and all(
-            isinstance(part, tf.TensorSpec) and part.shape.is_fully_defined() for part in self.parts
-        )
+        return fitting and all(isinstance(part, tf.TensorSpec) and part.shape.is_fully_defined() for part in self.parts)
 
     @property
     def own_steps(self) -> int:

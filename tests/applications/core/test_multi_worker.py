@@ -98,8 +98,8 @@ def test_two_workers_learn_as_one_process_does(tmp_path, alone, capfd):
 
 def test_networks_against_each_other_learn_as_in_one_process(tmp_path, capfd):
     training = (
-        *("image-generation", "--model", "wgan_gp", "--model-options.filters", "4", "--model-options.critic_steps", "2"),
-        *("--epochs", "2", "--judged", "20", "--seed", "1", "--no-tensorboard", "--name", "r"),
+        *("image-generation", "--model", "wgan_gp", "--epochs", "2", "--judged", "20", "--seed", "1"),
+        *("--model-options.filters", "4", "--model-options.critic_steps", "2", "--no-tensorboard", "--name", "r"),
     )
     alone = in_one_process(tmp_path / "alone", training)
     status, said, run = together(tmp_path, training=training)
