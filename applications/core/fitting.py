@@ -199,8 +199,8 @@ class Fit:
         if plan.steps > 1:  # a call would go on into the next pass
             validation, steps = self._validation(endless=False)
         if len(plan.milliseconds) > 1:
-            ways = ", ".join(f"{name} {milliseconds:.3g} ms" for name, milliseconds in plan.milliseconds.items())
-            self.session.show(f"execution: {plan.name} (a step takes: {ways})")
+            ways = "; ".join(f"{name}: {milliseconds:.3g} ms" for name, milliseconds in plan.milliseconds.items())
+            self.session.show(f"execution: {plan.name} (a step takes {ways})")
         return plan, validation, steps
 
     def _diverged(self, culprit: str, checkpoint: Checkpoint, best: BestWeights) -> None:
