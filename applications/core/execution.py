@@ -81,6 +81,7 @@ class Work:
         at_once: Steps in one call of the device; "auto": what is faster.
         checkpoint_every: Steps between checkpoints, or None.
         longest: Seconds after which the training ends, however many epochs are left, or None.
+        devices: That share the batches.
         about: Whatever else the speed depends on and the model does not say, for the signature.
     """
 
@@ -92,6 +93,7 @@ class Work:
     at_once: int | str = "auto"
     checkpoint_every: int | None = None
     longest: float | None = None
+    devices: int = 1
     about: tuple[Any, ...] = ()
 
     @functools.cached_property
@@ -101,8 +103,14 @@ class Work:
 
         return tf.nest.flatten(self.batches(1).element_spec)
 
+    @property
+    def bytes_of_batch(self) -> int:
+        """The memory of a batch; an axis of unknown length counts as one."""
+        return sum(math.prod(size or 1 for size in part.shape) * part.dtype.size for part in self.parts)
+
     def in_blocks(self, steps: int, position: int = 0) -> bool:
-        """Whether the batches of one call may come as a block: arrays of one shape, and blocks fill the epoch.
+        """Whether the batches of one call may come as a block: one device, arrays of one shape, not too large, and
+        blocks fill the epoch.
 
         Args:
             steps: In one call.
@@ -110,8 +118,11 @@ class Work:
         """
         import tensorflow as tf
 
-        fitting = steps > 1 and position % steps == 0 and self.steps % steps == 0
-        return fitting and all(isinstance(part, tf.TensorSpec) and part.shape.is_fully_defined() for part in self.parts)
+        if self.devices > 1 or steps == 1 or position % steps or self.steps % steps:
+            return False
+        if not all(isinstance(part, tf.TensorSpec) and part.shape.is_fully_defined() for part in self.parts):
+            return False
+        return steps * self.bytes_of_batch <= LARGEST_BLOCK
 
     @property
     def own_steps(self) -> int:
@@ -124,8 +135,7 @@ class Work:
         if self.at_once != "auto":
             return self.own_steps
         every = self.checkpoint_every or self.steps
-        bytes_of_batch = sum(math.prod(size or 1 for size in part.shape) * part.dtype.size for part in self.parts)
-        most = min(MOST_STEPS, LARGEST_BLOCK // max(1, bytes_of_batch))
+        most = min(MOST_STEPS, LARGEST_BLOCK // max(1, self.bytes_of_batch))
         fitting = [n for n in range(1, most + 1) if self.steps % n == 0 and every % n == 0]
         return fitting[-1] if fitting and fitting[-1] >= FEWEST_AT_ONCE else 1
 
@@ -169,6 +179,7 @@ def work_of(fit: Fit) -> Work:
         at_once=app.steps_per_execution,
         checkpoint_every=app.checkpoint_every,
         longest=fit.max_seconds,
+        devices=fit.session.replicas,
         about=(app.optimizer, app.loss, app.precision, app.rematerialise, app.ema is None),
     )
 

@@ -128,7 +128,7 @@ class Fit:
         if self.session.replicas == 1 and clock_runs():
             self.meter = DataWait()
         plan, validation, validation_steps = self._made_ready(run)
-        work, one_device = execution.work_of(self), self.session.replicas == 1
+        work = execution.work_of(self)
         callbacks = self._callbacks(run)
         checkpoint, best, history, clock, progress = (
             callbacks[name] for name in ("checkpoint", "best", "history", "clock", "progress")
@@ -151,7 +151,7 @@ class Fit:
                 # An epoch resumed in its middle is a fit of its own, since all epochs of a fit are equally long; and so
                 # is each epoch whose last call of the device has fewer steps, which would reach into the next one.
                 alone = checkpoint.first_step > 0 or self.steps % plan.steps > 0
-                blocks = one_device and work.in_blocks(plan.steps, checkpoint.first_step)
+                blocks = work.in_blocks(plan.steps, checkpoint.first_step)
                 execution.use(self.model, plan.xla, plan.steps, blocks=blocks)
                 block = plan.steps if blocks else 1
                 batches = self.batches(checkpoint.epoch, checkpoint.first_step, endless=not alone, block=block)
@@ -251,9 +251,8 @@ class Fit:
         make: Callable[..., Any] = pipeline.training_batches
         if session.cluster.size > 1:
             make = functools.partial(pipeline.shared_training_batches, strategy=session.strategy)
-        options = {"seed": self.application.seed, "epoch": epoch, "position": first_step * self.batch_size}
-        if block > 1:
-            options["block"] = block
+        position = first_step * self.batch_size
+        options = {"seed": self.application.seed, "epoch": epoch, "position": position, "block": block}
         batches = make(self.samples, self.batch_size, endless=endless, **options)
         return self.meter.timed(batches) if self.meter else batches
 

@@ -213,5 +213,8 @@ def test_a_block_is_small_enough_for_the_memory(monkeypatch):
     assert work.several == 32
     monkeypatch.setattr(execution, "LARGEST_BLOCK", 10 * 32 * 8 * 4)
     assert work.several == 8
+    assert work.in_blocks(8)
+    assert not work.in_blocks(16), "also where somebody asks for that many steps"
+    assert not dataclasses.replace(work, devices=2).in_blocks(8)
     monkeypatch.setattr(execution, "LARGEST_BLOCK", 100)
     assert work.several == 1
