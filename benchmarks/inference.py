@@ -1,4 +1,4 @@
-"""What a prediction costs: kerazoo's `Predictor` beside the bare compiled call and `model.predict` of Keras.
+"""What a prediction costs: `Predictor`, plain and with `execution="auto"`, the bare call and `model.predict` of Keras.
 
 usage: python -m benchmarks.inference [--rounds N] [--models NAME ...]
 
@@ -37,7 +37,7 @@ def measure(name: str, rounds: int) -> dict[str, Any]:
     inputs, _ = network.data()
     while len(inputs) < max(COUNTS):
         inputs = tf.concat([inputs, inputs], 0).numpy()
-    predictor = Predictor(model)
+    predictor, faster = Predictor(model), Predictor(model, execution="auto")
     bare = tf.function(lambda x: model(x, training=False), autograph=False)
     row: dict[str, Any] = {}
     for count in COUNTS:
@@ -45,6 +45,7 @@ def measure(name: str, rounds: int) -> dict[str, Any]:
         tensor = tf.constant(batch)
         ways = {
             "predictor": lambda: predictor(batch),  # noqa: B023
+            "auto": lambda: faster(batch),  # noqa: B023
             "bare": lambda: tf.nest.map_structure(lambda x: x.numpy(), bare(tensor)),  # noqa: B023
             "predict": lambda: model.predict(batch, verbose=0),  # noqa: B023
         }
@@ -58,6 +59,8 @@ def measure(name: str, rounds: int) -> dict[str, Any]:
             "milliseconds": {way: round(statistics.median(values), 3) for way, values in times.items()},
             "predictor_over_bare": _ratio(times["predictor"], times["bare"]),
             "predict_over_predictor": _ratio(times["predict"], times["predictor"]),
+            "auto_over_bare": _ratio(times["auto"], times["bare"]),
+            "predict_over_auto": _ratio(times["predict"], times["auto"]),
         }
     return row
 
@@ -91,8 +94,9 @@ def main() -> None:
         rows[name] = row = measure(name, options.rounds)
         for count, found in row.items():
             print(
-                f"{name}, {count}: {found['milliseconds']} ms; {found['predictor_over_bare']} times the bare call, "
-                f"predict takes {found['predict_over_predictor']} times as long",
+                f"{name}, {count}: {found['milliseconds']} ms; "
+                f"{found['predictor_over_bare']} times the bare call, with auto {found['auto_over_bare']}; "
+                f"predict takes {found['predict_over_predictor']} times as long, auto {found['predict_over_auto']}",
                 flush=True,
             )
     content = {

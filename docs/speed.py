@@ -106,16 +106,17 @@ def predicting(found: dict[str, Any]) -> str:
         return ""
     rows = [
         [name, count]
-        + [f"{row['milliseconds'][way]:.2f}" for way in ("predictor", "bare", "predict")]
-        + [f"{row['predictor_over_bare']:.2f}", f"{row['predict_over_predictor']:.1f}"]
+        + [f"{row['milliseconds'][way]:.2f}" for way in ("predictor", "auto", "bare", "predict")]
+        + [f"{row['predictor_over_bare']:.2f}"]
+        + [f"{row[ratio]:.1f}" for ratio in ("predict_over_predictor", "predict_over_auto")]
         for name, counts in found["models"].items()
         for count, row in counts.items()
     ]
-    header = ["network", "samples", "Predictor, ms", "bare call, ms", "predict, ms"]
+    header = ["network", "samples", "Predictor, ms", "auto, ms", "bare call, ms", "predict, ms"]
     return page(
-        "`Predictor` beside a bare `tf.function` of the model and `model.predict`. `python -m benchmarks.inference` "
-        "repeats this.",
-        table([*header, "Predictor / bare", "predict / Predictor"], rows),
+        '`Predictor`, by itself and with `execution="auto"`, beside a bare `tf.function` of the model and '
+        "`model.predict`. `python -m benchmarks.inference` repeats this.",
+        table([*header, "Predictor / bare", "predict / Predictor", "predict / auto"], rows),
         machine(found),
     )
 

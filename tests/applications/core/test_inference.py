@@ -5,7 +5,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from applications.core import inference
 from applications.core.inference import Predictor, bucket
 
 RANDOM = np.random.default_rng(0)
@@ -42,3 +44,42 @@ def test_images_of_any_size_where_keras_wants_to_know_it():
     for size in ((3, 4), (5, 2)):
         x = RANDOM.normal(size=(3, *size, 1)).astype("float32")
         np.testing.assert_allclose(predict(x), model(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("execution", ["xla", "auto"])
+def test_compiled_by_xla(execution):
+    inputs = keras.Input((6, 3))
+    model = keras.Model(inputs, keras.layers.LSTM(4)(inputs))
+    predict = Predictor(model, 8, execution)
+    for count in (1, 3, 3):
+        x = RANDOM.normal(size=(count, 6, 3)).astype("float32")
+        np.testing.assert_allclose(predict(x), model(x), atol=1e-6)
+
+
+def test_the_faster_way_is_kept_and_what_xla_cannot_compile_stays_plain(monkeypatch):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+    x, tried = np.ones((1, 4), "float32"), []
+
+    def shortest_time(call, batch):
+        tried.append(call)
+        return {0: 2.0, 1: 1.0}[len(tried) - 1]
+
+    monkeypatch.setattr(inference, "shortest_time", shortest_time)
+    predict = Predictor(model, execution="auto")
+    np.testing.assert_allclose(predict(x), model(x), atol=1e-6)
+    predict(x)
+    assert len(tried) == 2, "one shape is tried once"
+    assert predict._way(x) is tried[1]
+    monkeypatch.undo()
+
+    def refuses(batch):
+        raise tf.errors.UnimplementedError(None, None, "no kernel")
+
+    assert inference.shortest_time(refuses, x) == float("inf")
+
+
+def test_another_word_for_the_execution():
+    inputs = keras.Input((4,))
+    with pytest.raises(ValueError, match="'plain', 'xla' or 'auto', received 'fast'"):
+        Predictor(keras.Model(inputs, inputs), execution="fast")
