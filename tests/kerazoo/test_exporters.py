@@ -1,5 +1,6 @@
 """An exported file loads in its own runtime and agrees with the model; a failure leaves nothing behind."""
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -266,6 +267,23 @@ def test_batch_and_size_stay_free(format, tmp_path):
 def test_recurrent_litert_file_takes_one_sample_and_says_so(tmp_path):
     report = export(build(recurrent), tmp_path / "model.tflite", "litert")
     assert any("one sample at a time" in note for note in report.notes)
+
+
+def test_tf2onnx_frees_the_graphs_it_is_through_with(tmp_path, monkeypatch):
+    """Each of its passes copies all weights, and cycles would keep the copies until Python looks for such."""
+    from tf2onnx.graph import Graph
+
+    alive, original = [], Graph.update_proto
+
+    def update_proto(self, *args, **kwargs):
+        alive.append(sum(isinstance(thing, Graph) for thing in gc.get_objects()))
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(Graph, "update_proto", update_proto)
+    export(build(conv_norm), tmp_path / "model.onnx", "onnx")
+    assert len(alive) > 10
+    assert max(alive) <= 4
+    assert gc.get_freeze_count() == 0
 
 
 def test_mixed_precision_is_exported_as_float32_clone(tmp_path):
