@@ -321,6 +321,12 @@ def export(arguments: list[str]) -> int:
     parser.add_argument("--calibrate", metavar="FILE", help="int8: .npy or .npz of samples; default: those of the run")
     parser.add_argument("--keep-float", metavar="LAYER", action="append", default=[], help="int8: spare this layer")
     parser.add_argument("--list-errors", action="store_true", help="int8: say which operations are the worst")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        metavar="X",
+        help="largest accepted difference, as a part of the largest output; default 1e-4, float16: 1e-2, 8 bits: 20 dB",
+    )
     parser.add_argument("-o", "--out", help="path of the export; default RUN/exports/FORMAT")
     parser.add_argument("--overwrite", action="store_true", help="replace an export that is there already")
     options = parser.parse_args(arguments)
@@ -335,6 +341,7 @@ def export(arguments: list[str]) -> int:
         batch=None if options.batch == "dynamic" else int(options.batch),
         keep_float=tuple(options.keep_float),
         list_errors=options.list_errors,
+        tolerance=options.tolerance,
         calibrate=options.calibrate,
         out=options.out,
         overwrite=options.overwrite,

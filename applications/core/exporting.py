@@ -29,6 +29,7 @@ class ExportOptions:
         batch: Samples the file takes at once; None for any number.
         keep_float: Layers that stay in float.
         list_errors: Whether the errors of the operations of an 8-bit file are written beside it.
+        tolerance: Largest accepted difference, relative to the largest output; None for that of the format.
         calibrate: `.npy` or `.npz` file of samples for 8 bits; None for training samples of the run.
         out: Path of the export; None for a name beside the model.
         overwrite: Replace an export that is there already.
@@ -41,6 +42,7 @@ class ExportOptions:
     batch: int | None = None
     keep_float: tuple[str, ...] = ()
     list_errors: bool = False
+    tolerance: float | None = None
     calibrate: str | None = None
     out: str | Path | None = None
     overwrite: bool = False
@@ -257,6 +259,7 @@ def _export(model: Any, target: Path, options: ExportOptions, training: Any, **m
             calibration=given if integers else None,
             keep_float=options.keep_float,
             list_errors=options.list_errors,
+            tolerance=options.tolerance,
             batch=options.batch,
             overwrite=options.overwrite,
             **more,

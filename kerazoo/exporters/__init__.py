@@ -279,5 +279,5 @@ def _mismatch(report: ExportReport, model: Any) -> str:
         )
     return (
         f"{start}the largest difference is {report.relative_diff:.3g} of the largest output, the tolerance is "
-        f"{report.criterion.relative:.3g}."
+        f"{report.criterion.relative:.3g}, and a larger `tolerance` would accept it."
     )

@@ -341,6 +341,11 @@ def test_export_of_a_keras_file(kerazoo, tmp_path):
         (["--format", "saved_model", "--parts"], "--parts is for --format litert or onnx"),
         (["--format", "litert", "--keep-float", "predictions"], "keep_float is for quantize='int8'"),
         (["--format", "litert", "--quantize", "int8", "--keep-float", "middle"], "'middle' is no layer"),
+        (["--format", "litert", "--tolerance", "0"], "tolerance must be a positive number, received 0.0"),
+        (
+            ["--format", "litert", "--quantize", "float16", "--tolerance", "1e-9"],
+            "the tolerance is 1e-09, and a larger `tolerance` would accept it",
+        ),
     ],
 )
 def test_exports_that_make_no_sense(words, sentence, digits_run, kerazoo, tmp_path):
