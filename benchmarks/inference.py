@@ -2,8 +2,8 @@
 
 usage: python -m benchmarks.inference [--rounds N] [--models NAME ...]
 
-One sample, and a batch of 256. Ways are measured in turn, each by the median of a few calls behind one that does not
-count: threads of `predict` go on for a while. The medians are kept, with the median of the rounds' ratios:
+One sample, and a batch of 256. Ways are measured in turn, in another order each time, each by the median of a few calls
+behind one that does not count: threads of `predict` go on for a while. The medians are kept, with the median of the rounds' ratios:
 `benchmarks/results/inference.json`.
 """
 
@@ -51,8 +51,8 @@ def measure(name: str, rounds: int) -> dict[str, Any]:
         }
         times: dict[str, list[float]] = {way: [] for way in ways}
         for turn in range(rounds + 1):  # the first one traces
-            for way, function in ways.items():
-                milliseconds = usual_time(function)
+            for way in rotated(list(ways), turn):  # none is always behind `predict`, whose threads go on
+                milliseconds = usual_time(ways[way])
                 if turn:
                     times[way].append(milliseconds)
         row[str(count)] = {
@@ -63,6 +63,12 @@ def measure(name: str, rounds: int) -> dict[str, Any]:
             "predict_over_auto": _ratio(times["predict"], times["auto"]),
         }
     return row
+
+
+def rotated(items: list[str], turns: int) -> list[str]:
+    """Returns the items in another order each time."""
+    first = turns % len(items)
+    return items[first:] + items[:first]
 
 
 def usual_time(function: Callable[[], Any]) -> float:
