@@ -3,8 +3,8 @@
 usage: python -m benchmarks.inference [--rounds N] [--models NAME ...]
 
 One sample, and a batch of 256. Ways are measured in turn, in another order each time, each by the median of a few calls
-behind one that does not count: threads of `predict` go on for a while. The medians are kept, with the median of the rounds' ratios:
-`benchmarks/results/inference.json`.
+behind one that does not count: threads of `predict` go on for a while. The medians are kept, with the median of the
+rounds' ratios: `benchmarks/results/inference.json`.
 """
 
 from __future__ import annotations
