@@ -115,7 +115,8 @@ def predicting(found: dict[str, Any]) -> str:
     header = ["network", "samples", "Predictor, ms", "auto, ms", "bare call, ms", "predict, ms"]
     return page(
         '`Predictor`, by itself and with `execution="auto"`, beside a bare `tf.function` of the model and '
-        "`model.predict`. `python -m benchmarks.inference` repeats this.",
+        "`model.predict`. `python -m benchmarks.inference` repeats this. What `predict` adds is the same for all, so "
+        "the longer a network itself takes, the less is to be gained: many images are oneDNN's work either way.",
         table([*header, "Predictor / bare", "predict / Predictor", "predict / auto"], rows),
         machine(found),
     )
