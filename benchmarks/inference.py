@@ -2,9 +2,9 @@
 
 usage: python -m benchmarks.inference [--rounds N] [--models NAME ...]
 
-One sample, and a batch of 256. Ways are measured in turn, in another order each time, each by the median of a few calls
-behind one that does not count: threads of `predict` go on for a while. The medians are kept, with the median of the
-rounds' ratios: `benchmarks/results/inference.json`.
+One sample, and a batch of 256. Ways are measured in turn, in a random order each time, each by the median of a few
+calls behind one that does not count: threads of `predict` go on for a while. The medians are kept, with the median of
+the rounds' ratios: `benchmarks/results/inference.json`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import statistics
 import sys
 import time
@@ -51,7 +52,7 @@ def measure(name: str, rounds: int) -> dict[str, Any]:
         }
         times: dict[str, list[float]] = {way: [] for way in ways}
         for turn in range(rounds + 1):  # the first one traces
-            for way in rotated(list(ways), turn):  # none is always behind `predict`, whose threads go on
+            for way in random.Random(turn).sample(list(ways), len(ways)):  # each is behind `predict` now and then
                 milliseconds = usual_time(ways[way])
                 if turn:
                     times[way].append(milliseconds)
@@ -63,12 +64,6 @@ def measure(name: str, rounds: int) -> dict[str, Any]:
             "predict_over_auto": _ratio(times["predict"], times["auto"]),
         }
     return row
-
-
-def rotated(items: list[str], turns: int) -> list[str]:
-    """Returns the items in another order each time."""
-    first = turns % len(items)
-    return items[first:] + items[:first]
 
 
 def usual_time(function: Callable[[], Any]) -> float:

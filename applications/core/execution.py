@@ -315,10 +315,16 @@ class Timing:
     step: float
 
 
+def xla_refusals() -> tuple[type[Exception], ...]:
+    """Returns what is raised where XLA cannot compile: by the compiler, or by an operation's kernel for it."""
+    import tensorflow as tf
+
+    return tf.errors.OpError, NotImplementedError, ValueError
+
+
 def _timed(work: Work, xla: bool, steps: int, least_seconds: float = LEAST_SECONDS) -> Timing | None:
     """Times real training steps; None where XLA, unless it was asked for, cannot compile the model."""
     import keras
-    import tensorflow as tf
 
     model = work.model
     blocks = work.in_blocks(steps)
@@ -335,7 +341,7 @@ def _timed(work: Work, xla: bool, steps: int, least_seconds: float = LEAST_SECON
 
     try:
         first = call()
-    except (tf.errors.OpError, NotImplementedError, ValueError):  # by the compiler, or by an operation's kernel for it
+    except xla_refusals():
         if not xla or work.way == "xla":
             raise
         return None

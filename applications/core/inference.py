@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from applications.core.errors import UserError
+from applications.core.execution import xla_refusals
 
 if TYPE_CHECKING:
     import keras
@@ -52,12 +53,16 @@ class Predictor:
         self.batch_size = first.shape[0] or batch_size
         self._fixed = first.shape[0] is not None
         self._one = isinstance(self._types, tf.TensorSpec)
-        traced = tf.function(lambda x: model(x, training=False), autograph=False)
+
+        def forward(x: Any) -> Any:
+            return model(x, training=False)
+
+        traced = tf.function(forward, autograph=False)
         try:
             self._plain = traced.get_concrete_function(self._types)  # the way into it is shorter than into `traced`
         except (TypeError, ValueError):  # `UpSampling2D` of Keras interpolates images of known sizes only
             self._plain = traced
-        self._xla = tf.function(lambda x: model(x, training=False), autograph=False, jit_compile=True)
+        self._xla = tf.function(forward, autograph=False, jit_compile=True)
         self._execution = execution
         self._fastest: dict[tuple[Any, ...], Callable[[Any], Any]] = {}  # by the shapes of a batch
 
@@ -111,9 +116,15 @@ class Predictor:
             return self._xla
         shapes = tuple(tuple(part.shape) for part in tf.nest.flatten(batch))
         if shapes not in self._fastest:
-            ways = (self._plain, self._xla)
-            self._fastest[shapes] = min(ways, key=lambda call: shortest_time(call, batch))
+            self._fastest[shapes] = self._xla if self._gains_by_xla(batch) else self._plain
         return self._fastest[shapes]
+
+    def _gains_by_xla(self, batch: Any) -> bool:
+        plain = shortest_time(self._plain, batch)
+        try:
+            return shortest_time(self._xla, batch) < plain
+        except xla_refusals():
+            return False
 
     def each(self, samples: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yields the output of every sample; neighbours of one shape are computed together."""
@@ -130,17 +141,12 @@ class Predictor:
 
 
 def shortest_time(call: Callable[[Any], Any], batch: Any, calls: int = 5) -> float:
-    """Returns the seconds of the quickest of a few calls behind the first; infinity where XLA knows no way."""
-    import tensorflow as tf
-
+    """Returns the seconds of the quickest of a few calls behind the first."""
     times = []
-    try:
-        for _ in range(1 + calls):
-            began = time.perf_counter()
-            call(batch).numpy()
-            times.append(time.perf_counter() - began)
-    except (tf.errors.OpError, NotImplementedError, ValueError):  # as an operation without a kernel for it
-        return float("inf")
+    for _ in range(1 + calls):
+        began = time.perf_counter()
+        call(batch).numpy()
+        times.append(time.perf_counter() - began)
     return min(times[1:])
 
 

@@ -56,27 +56,37 @@ def test_compiled_by_xla(execution):
         np.testing.assert_allclose(predict(x), model(x), atol=1e-6)
 
 
-def test_the_faster_way_is_kept_and_what_xla_cannot_compile_stays_plain(monkeypatch):
+@pytest.mark.parametrize("faster", ["_plain", "_xla"])
+def test_the_faster_way_is_kept(faster, monkeypatch):
     inputs = keras.Input((4,))
     model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
-    x, tried = np.ones((1, 4), "float32"), []
+    predict, x, tried = Predictor(model, execution="auto"), np.ones((1, 4), "float32"), []
 
     def shortest_time(call, batch):
         tried.append(call)
-        return {0: 2.0, 1: 1.0}[len(tried) - 1]
+        return 1.0 if call is getattr(predict, faster) else 2.0
 
     monkeypatch.setattr(inference, "shortest_time", shortest_time)
-    predict = Predictor(model, execution="auto")
-    np.testing.assert_allclose(predict(x), model(x), atol=1e-6)
-    predict(x)
-    assert len(tried) == 2, "one shape is tried once"
-    assert predict._way(x) is tried[1]
-    monkeypatch.undo()
+    for _ in range(2):
+        np.testing.assert_allclose(predict(x), model(x), atol=1e-6)
+    assert tried == [predict._plain, predict._xla], "one shape is tried once"
+    assert predict._way(x) is getattr(predict, faster)
 
-    def refuses(batch):
-        raise tf.errors.UnimplementedError(None, None, "no kernel")
 
-    assert inference.shortest_time(refuses, x) == float("inf")
+def test_what_xla_cannot_compile_stays_plain():
+    class Doubled(keras.layers.Layer):
+        def call(self, x):
+            y = tf.numpy_function(lambda array: 2 * array, [x], tf.float32)
+            return tf.ensure_shape(y, x.shape)
+
+        def compute_output_shape(self, shape):
+            return shape
+
+    inputs = keras.Input((4,))
+    model, x = keras.Model(inputs, Doubled()(inputs)), np.ones((3, 4), "float32")
+    np.testing.assert_allclose(Predictor(model, execution="auto")(x), 2 * x)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="unsupported operations"):
+        Predictor(model, execution="xla")(x)
 
 
 def test_another_word_for_the_execution():
