@@ -114,6 +114,7 @@ def measure(task: str, seeds: int, words: list[str]) -> dict[str, Any]:
                 "baseline": metrics["baseline"],
                 "training_seconds": metrics["training_seconds"],
                 "epochs": metrics["epochs"],
+                "cores": len(os.sched_getaffinity(0)),
             }
         )
         about = environment()
@@ -126,7 +127,6 @@ def measure(task: str, seeds: int, words: list[str]) -> dict[str, Any]:
             "params": metrics["params"],
             "options": options,
             "packages": about["packages"],
-            "cores": len(os.sched_getaffinity(0)),
             "seeds": rows,
         }
         content["summary"] = summary(content)

@@ -25,6 +25,7 @@ def quality_page(results: Path) -> str:
                 f"{row['baseline'][name]:.4f}" if name in row["baseline"] else "",
                 str(row["epochs"]),
                 f"{row['training_seconds']:.0f}",
+                str(row["cores"]),
             ]
             for row in found["seeds"]
         ]
@@ -32,15 +33,15 @@ def quality_page(results: Path) -> str:
             f"**{summary[part]['mean']:.4f}** +- {summary[part]['spread']:.4f}" if summary[part] else ""
             for part in ("model", "baseline")
         ]
-        rows.append(["mean", *means, "", f"{summary['median_training_seconds']:.0f} (median)"])
+        rows.append(["mean", *means, "", f"{summary['median_training_seconds']:.0f} (median)", ""])
         versions = ", ".join(f"{package} {version}" for package, version in found["packages"].items())
         parts.append(
             section(
                 f"{found['task']}: {found['model']} on {found['data']}",
                 f"`{found['model']}` ({found['params']:,} parameters) on `{found['data']}`; {name.replace('_', ' ')} "
                 f"on the test split, beside {found['baseline_name']}.\n\n"
-                + table(["seed", found["model"], "simple method", "epochs", "training, s"], rows)
-                + f"\n\n{other_figures(found)}Measured on {found['cores']} cores with {versions}.",
+                + table(["seed", found["model"], "simple method", "epochs", "training, s", "cores"], rows)
+                + f"\n\n{other_figures(found)}Measured with {versions}.",
             )
         )
     return page(*parts, section("Searches", search_figures(json_of(results, "tuning"))))
