@@ -100,7 +100,7 @@ def measure(minutes: float, seed: int, filters: int, head_filters: int) -> dict[
         "thresholds": dict(thresholds._asdict()) if hasattr(thresholds, "_asdict") else str(thresholds),
         "epochs": clock.epochs,
         "training_seconds": round(seconds, 1),
-        "load": os.getloadavg()[0],
+        "cores": len(os.sched_getaffinity(0)),
     }
 
 

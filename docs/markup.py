@@ -25,7 +25,7 @@ def section(title: str, body: str) -> str:
     return f"## {title}\n\n{body}" if body else ""
 
 
-def json_of(folder: Path, name: str) -> dict[str, Any]:
-    """Returns the content of `NAME.json`; nothing where there is no such file."""
+def json_of(folder: Path, name: str) -> Any:
+    """Returns the content of `NAME.json`; an empty dictionary where there is no such file."""
     file = folder / f"{name}.json"
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}

@@ -44,7 +44,13 @@ def quality_page(results: Path) -> str:
                 + f"\n\n{other_figures(found)}Measured with {versions}.",
             )
         )
-    return page(*parts, section("Searches", search_figures(json_of(results, "tuning"))))
+    return page(
+        *parts,
+        section("Linking", linking_figures(json_of(results, "linking"))),
+        section("The package stardist", peer_figures(json_of(results, "stardist_package"))),
+        section("Memory of large images", memory_figures(json_of(results, "tiling"))),
+        section("Searches", search_figures(json_of(results, "tuning"))),
+    )
 
 
 def other_figures(found: dict[str, Any]) -> str:
@@ -55,6 +61,69 @@ def other_figures(found: dict[str, Any]) -> str:
         return ""
     means = (f"{name.replace('_', ' ')} {statistics.mean(row[name] for row in rows):.4g}" for name in names)
     return f"Means of the other figures: {', '.join(means)}.\n\n"
+
+
+def linking_figures(found: list[dict[str, Any]]) -> str:
+    """Returns what `python -m benchmarks.linking` measured."""
+    if not found:
+        return ""
+    rows = [
+        [
+            str(row["particles"]),
+            *(f"**{row['mean'][way]:.4f}**" for way in ("assignment", "closest")),
+            f"{min(seed['assignment'] for seed in row['seeds']):.4f}",
+        ]
+        for row in found
+    ]
+    return page(
+        f"Share of the true links from one frame to the next that are found: films of {found[0]['frames']} frames, "
+        f"{len(found[0]['seeds'])} seeds, Brownian particles with steps of 2.8 pixels in a field of 256 x 256 pixels, "
+        "5 % of the detections missed. `python -m benchmarks.linking` repeats this.",
+        table(["particles", "assignment", "closest pairs", "assignment, worst seed"], rows),
+    )
+
+
+def peer_figures(found: dict[str, Any]) -> str:
+    """Returns what `python -m benchmarks.stardist_package` measured."""
+    if not found:
+        return ""
+    rows = [
+        [
+            str(row["seed"]),
+            *(f"{row['test'][name]:.4f}" for name in ("ap_50", "ap_75")),
+            str(row["epochs"]),
+            f"{row['training_seconds']:.0f}",
+            str(row["cores"]),
+        ]
+        for row in sorted(found["seeds"], key=lambda row: row["seed"])
+    ]
+    mean = statistics.mean(row["test"]["ap_50"] for row in found["seeds"])
+    return page(
+        f"The package {found['package']}, trained on the same nuclei, the same split and for as long as `stardist` "
+        f"above: mean AP at an IoU of 0.5 of **{mean:.4f}**. `python -m benchmarks.stardist_package` repeats this.",
+        table(["seed", "AP 0.5", "AP 0.75", "epochs", "training, s", "cores"], rows),
+    )
+
+
+def memory_figures(found: list[dict[str, Any]]) -> str:
+    """Returns what `python -m benchmarks.tiling` measured."""
+    if not found:
+        return ""
+    rows = [
+        [
+            f"`{row['model']}`",
+            f"{row['size']} x {row['size']} x {row['channels']}",
+            f"{row['output_size']} x {row['output_size']}",
+            f"{row['peak_mib']:.0f}",
+            f"{row['mib_before_prediction']:.0f}",
+        ]
+        for row in sorted(found, key=lambda row: row["model"])
+    ]
+    return page(
+        "Largest resident memory of a process that predicts one image in windows of 512 pixels, from a file into a "
+        "file. `python -m benchmarks.tiling` repeats this.",
+        table(["model", "image", "prediction", "MiB", "MiB before the prediction"], rows),
+    )
 
 
 def search_figures(found: dict[str, Any]) -> str:
