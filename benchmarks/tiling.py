@@ -1,6 +1,6 @@
 """Memory and time of images that are predicted in windows.
 
-usage: python -m benchmarks.tiling [--models care noise2void ...] [--size 4096] [--tile-size 512]
+usage: python -m benchmarks.tiling [--models care noise2void ...] [--size 4096] [--tile-size PIXELS]
 
 Every model predicts one image of `--size` squared pixels in a process of its own, from a file into a file, and the
 largest resident memory of that process is what counts. The figures go to `benchmarks/results/tiling.json`, one row per
@@ -46,8 +46,8 @@ class OnDisk:
         array.flush()
 
 
-def one(name: str, size: int, tile_size: int) -> dict[str, Any]:
-    """Predicts one image in this process and returns its figures."""
+def one(name: str, size: int, tile_size: int | None) -> dict[str, Any]:
+    """Predicts one image in this process, in windows of its own choice or of `tile_size`, and returns its figures."""
     import numpy as np
 
     import kerazoo
@@ -87,14 +87,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="*", default=kerazoo.list_models(kind="image_to_image"))
     parser.add_argument("--size", type=int, default=4096)
-    parser.add_argument("--tile-size", type=int, default=512)
+    parser.add_argument("--tile-size", type=int)
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.here:
         print(json.dumps(one(options.models[0], options.size, options.tile_size)))
         return
     for name in options.models:
-        words = ["--models", name, "--size", str(options.size), "--tile-size", str(options.tile_size), "--here"]
+        words = ["--models", name, "--size", str(options.size), "--here"]
+        words += ["--tile-size", str(options.tile_size)] if options.tile_size else []
         answer = subprocess.run(
             [sys.executable, "-m", "benchmarks.tiling", *words], check=True, stdout=subprocess.PIPE, text=True
         )

@@ -120,8 +120,8 @@ def memory_figures(found: list[dict[str, Any]]) -> str:
         for row in sorted(found, key=lambda row: row["model"])
     ]
     return page(
-        "Largest resident memory of a process that predicts one image in windows of 512 pixels, from a file into a "
-        "file. `python -m benchmarks.tiling` repeats this.",
+        "Largest resident memory of a process that predicts one image in windows, from a file into a file. "
+        "`python -m benchmarks.tiling` repeats this.",
         table(["model", "image", "prediction", "MiB", "MiB before the prediction"], rows),
     )
 

@@ -6,6 +6,7 @@ Two ways: cut so that every piece is what the whole image would have given, or b
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -19,8 +20,10 @@ from kerazoo._calls import answer
 from kerazoo._receptive_field import UnknownOperationError, WholeImageError, receptive_field
 
 _twins: WeakKeyDictionary[keras.Model, keras.Model] = WeakKeyDictionary()  # so that a second image needs no new trace
+_densities: WeakKeyDictionary[keras.Model, float] = WeakKeyDictionary()  # so that it needs no new walk either
 _LARGEST_STRIDE = 32
 """What windows are multiples of where neither the graph nor the caller says it: that of most encoders."""
+_USUAL_TILE = 512
 
 
 class _Axis(NamedTuple):
@@ -43,7 +46,7 @@ def predict_tiled(
     model: Any,
     image: Any,
     *,
-    tile_size: int | Sequence[int] = 512,
+    tile_size: int | Sequence[int] | None = None,
     mode: str = "exact",
     margin: int | Sequence[int] | None = None,
     multiple: int | Sequence[int] | None = None,
@@ -57,6 +60,7 @@ def predict_tiled(
     result is that of the whole image at once. Where the size is no multiple of what the network needs, the image is
     continued by reflection at the far end, and the surplus is cut off. `mode="blend"` averages overlapping windows with
     Gaussian weights: for networks with operations on the whole image, and cheaper where the margin would be wide.
+    `mode="auto"` is exact where the network allows it.
 
     Args:
         model: A functional model with one image or volume as its input and outputs of its size, or of a fixed
@@ -64,8 +68,9 @@ def predict_tiled(
         image: (height, width, channels) or (depth, height, width, channels): a NumPy array, a memory map, or whatever
             is cut by slices (zarr). Only one batch of windows of it is in memory at a time.
         tile_size: Size of the windows with their margins, one number or one per axis; a model of fixed size has its
-            own.
-        mode: `"exact"` or `"blend"`.
+            own. Defaults to 512 pixels, more where the margins are wide, and less where the network has such wide maps
+            (or maps of such size, as behind an enlargement) that a window would take more than about 1 GiB.
+        mode: `"exact"`, `"blend"` or `"auto"`.
         margin: Pixels of a window that are thrown away on each side (exact), or half the overlap (blend). Defaults to
             the receptive field found in the graph, or to an eighth of the window.
         multiple: What sizes and positions of windows are multiples of. Defaults to what is found in the graph.
@@ -85,13 +90,13 @@ def predict_tiled(
         >>> model = kerazoo.unet((None, None, 1), 2)
         >>> probabilities = kerazoo.predict_tiled(model, image)
     """
-    checks.one_of("mode", mode, ("exact", "blend"))
+    checks.one_of("mode", mode, ("exact", "blend", "auto"))
     batch_size = checks.positive_int("batch_size", batch_size)
     sizes = _image_sizes(model, image)
-    tiles = _per_axis("tile_size", tile_size, len(sizes))
+    tiles = None if tile_size is None else _per_axis("tile_size", tile_size, len(sizes))
     margins = None if margin is None else _per_axis("margin", margin, len(sizes), minimum=0)
     multiples = None if multiple is None else _per_axis("multiple", multiple, len(sizes))
-    margins, multiples = _from_graph(model, mode, margins, multiples, tiles)
+    mode, margins, multiples, tiles = _from_graph(model, mode, margins, multiples, tiles)
     fixed = model.inputs[0].shape[1:-1]
     axes = [
         _cut(*numbers, exact=mode == "exact") for numbers in zip(sizes, fixed, tiles, margins, multiples, strict=True)
@@ -139,24 +144,64 @@ def _per_axis(name: str, value: int | Sequence[int], axes: int, minimum: int = 1
     return tuple(checks.positive_int(name, number, minimum=minimum) for number in values)
 
 
+def largest_window(model: keras.Model, memory: float = 2**29) -> int:
+    """Returns the side in pixels of the largest square or cube whose maps take so much memory.
+
+    What counts are the inputs and outputs of the operation that has most of them, in float32. A whole prediction takes
+    about twice as much.
+
+    Args:
+        model: A functional model with one image or volume as its input.
+        memory: Bytes.
+
+    Example:
+        >>> kerazoo.tiling.largest_window(kerazoo.srresnet((None, None, 3), 3))
+        256
+    """
+    axes = len(model.inputs[0].shape) - 2
+    if model not in _densities:
+        probe = (1, *(size or 8 * _LARGEST_STRIDE for size in model.inputs[0].shape[1:-1]), model.inputs[0].shape[-1])
+        calls = _graph.output_specs(model, [keras.KerasTensor(probe)])
+        numbers = max(sum(math.prod(x.shape) for x in (*call.inputs, *call.outputs)) for call in calls)
+        _densities[model] = numbers / math.prod(probe[:-1])
+    return math.floor((memory / (4 * _densities[model])) ** (1 / axes) + 1e-9)
+
+
 def _from_graph(
-    model: Any, mode: str, margins: Any, multiples: Any, tiles: tuple[int, ...]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Returns margin and multiple: the caller's, else what the graph says."""
-    eighths = tuple(size // 8 for size in tiles)
+    model: Any, mode: str, margins: Any, multiples: Any, tiles: Any
+) -> tuple[str, tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Returns mode, margin, multiple and size of windows: the caller's, else what the graph says."""
+    axes = len(model.inputs[0].shape) - 2
     try:
         field = receptive_field(model)
     except (WholeImageError, UnknownOperationError) as error:
+        known = margins is not None and multiples is not None
         if mode == "exact" and isinstance(error, WholeImageError):
             raise ValueError(f"mode='exact' is out of reach for {model.name!r}: {error}; use mode='blend'") from None
-        if mode == "exact" and (margins is None or multiples is None):
+        if mode == "exact" and not known:
             raise ValueError(
                 f"mode='exact' needs margin= and multiple= for {model.name!r}: {error}; or use mode='blend'"
             ) from None
-        return margins or eighths, multiples or (_LARGEST_STRIDE,) * len(tiles)
-    if margins is None:
-        margins = field.margin if mode == "exact" else eighths
-    return margins, multiples or field.multiple
+        mode = "exact" if known and not isinstance(error, WholeImageError) and mode != "blend" else "blend"
+        multiples = multiples or (_LARGEST_STRIDE,) * axes
+    else:
+        multiples = multiples or field.multiple
+        if mode == "auto":
+            least = (2 * -(-m // k) * k + k for m, k in zip(margins or field.margin, multiples, strict=True))
+            fixed = model.inputs[0].shape[1:-1]
+            mode = "exact" if all(size is None or size >= n for size, n in zip(fixed, least, strict=True)) else "blend"
+        margins = field.margin if margins is None and mode == "exact" else margins
+    tiles = tiles or _default_tiles(model, margins, multiples)
+    return mode, tuple(size // 8 for size in tiles) if margins is None else margins, multiples, tiles
+
+
+def _default_tiles(model: Any, margins: Sequence[int] | None, multiples: Sequence[int]) -> tuple[int, ...]:
+    """Returns windows that fit into memory, of which the margins leave most, or at least a third."""
+    fits = largest_window(model) if isinstance(model, keras.Model) else _USUAL_TILE
+    return tuple(
+        max(min(fits, max(_USUAL_TILE, 8 * margin)), 3 * margin, 2 * margin + 3 * multiple)
+        for margin, multiple in zip(margins or (0,) * len(multiples), multiples, strict=True)
+    )
 
 
 def _cut(size: int, fixed: int | None, tile: int, margin: int, multiple: int, *, exact: bool) -> _Axis:

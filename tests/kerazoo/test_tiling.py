@@ -8,7 +8,7 @@ from zoo import models, perturb
 
 import kerazoo
 from kerazoo._receptive_field import receptive_field
-from kerazoo.tiling import _cut
+from kerazoo.tiling import _cut, _from_graph, largest_window
 
 
 def dilated(shape=(None, None, 1)):
@@ -240,3 +240,25 @@ def test_percentiles_become_zero_and_one():
         kerazoo.percentile_normalise([1.0, np.nan])
     with pytest.raises(ValueError, match="without pixels"):
         kerazoo.percentile_normalise(np.zeros((0, 4)))
+
+
+def test_windows_are_smaller_where_maps_are_large():
+    model = kerazoo.srresnet((None, None, 1), 1, filters=8, num_blocks=1)
+    numbers = 16 * (8 + 8)  # of the last activation, at four times the size, there and back, for a pixel of the input
+    assert largest_window(model, 4 * numbers * 100**2) == 100
+    assert largest_window(model, 2 * 4 * numbers * 100**2) == 141
+    assert _from_graph(kerazoo.srresnet((None, None, 3), 3), "exact", None, None, None)[3] == (256, 256)
+    assert _from_graph(kerazoo.noise2void((None, None, 1), 1), "exact", None, None, None)[3] == (512, 512)
+    *_, margins, _, tiles = _from_graph(kerazoo.unet((None, None, 1), 2), "exact", None, None, None)
+    assert 512 < tiles[0] < 8 * margins[0]
+    volumes = NETWORKS["unet3d"]()
+    margin, _, cubes = _from_graph(volumes, "exact", None, None, None)[1:]
+    assert cubes[0] == largest_window(volumes) > 3 * margin[0]
+
+
+def test_auto_is_exact_where_the_network_allows_it():
+    exact, whole_image = kerazoo.noise2void((None, None, 1), 1), kerazoo.cellpose((None, None, 1))
+    assert _from_graph(exact, "auto", None, None, None)[0] == "exact"
+    assert _from_graph(whole_image, "auto", None, None, None)[0] == "blend"
+    assert _from_graph(kerazoo.noise2void((48, 48, 1), 1), "auto", None, None, None)[0] == "blend"
+    assert _from_graph(kerazoo.noise2void((64, 64, 1), 1), "auto", None, None, None)[0] == "exact"
