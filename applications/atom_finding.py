@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from applications.core.config import option
 from applications.core.errors import UserError
-from applications.semantic_segmentation import SemanticSegmentation, size_multiple
+from applications.semantic_segmentation import SemanticSegmentation
 
 if TYPE_CHECKING:
     import keras
@@ -164,16 +164,14 @@ class AtomFinding(SemanticSegmentation):
         """Returns a function from an image of any size to the points in it; `nearest`: distance of neighbours."""
         import numpy as np
 
-        from applications.core.inference import Predictor, padded
+        from applications.core.image_predictor import ImagePredictor
         from kerazoo.detection.points import find_points, refine_gaussian
 
-        multiple, call = size_multiple(model), Predictor(model)
+        call = ImagePredictor(model)
         distance = self.min_distance or max(self.disc_radius, 0.5 * (nearest or 0.0))
 
         def find(image: np.ndarray) -> Points:
-            height, width = image.shape[:2]
-            output = call(padded(np.asarray(image, np.float32), multiple)[None])[0, :height, :width]
-            found = Points(*find_points(output, self.disc_radius, threshold=self.threshold, min_distance=distance))
+            found = Points(*find_points(call(image), self.disc_radius, threshold=self.threshold, min_distance=distance))
             if not self.refine:
                 return found
             grey = np.asarray(image, np.float64).mean(axis=2)

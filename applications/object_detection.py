@@ -248,15 +248,14 @@ def box_detector(
     model: keras.Model, stride: int, max_objects: int, threshold: float
 ) -> Callable[[ImageStore | list[np.ndarray]], list[Detections]]:
     """Returns a function from images of any size to what is found in each."""
-    from applications.core.inference import Predictor
-    from applications.semantic_segmentation import size_multiple
+    from applications.core.image_predictor import ImagePredictor
     from kerazoo.detection.boxes import decode_boxes
 
-    multiple, predictor = size_multiple(model), Predictor(model, batch_size=16)
+    predictor = ImagePredictor(model, batch_size=16)
 
     def framed(image: np.ndarray) -> np.ndarray:
-        height, width = image.shape[:2]
-        return window(image, 0, 0, (-(-height // multiple) * multiple, -(-width // multiple) * multiple))
+        height, width = (-(-length // predictor.multiple) * predictor.multiple for length in image.shape[:2])
+        return window(image, 0, 0, (height, width))
 
     def detect(images: ImageStore | list[np.ndarray]) -> list[Detections]:
         answers = predictor.each(framed(image) for image in images)

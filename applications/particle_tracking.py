@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from kerazoo.tracking import Tracks
 
 Detector = Callable[["np.ndarray"], "list[np.ndarray]"]
-MULTIPLE = 32  # sides of an image that any network of the catalogue can halve as often as it does
 
 
 class Prediction(NamedTuple):
@@ -148,17 +147,18 @@ class ParticleTracking(Application):
         Another segmenter or detector takes its place by overriding this method.
         """
 
-        from applications.core.inference import Predictor, padded
+        from applications.core.image_predictor import ImagePredictor
+        from applications.core.inference import padded
         from kerazoo.tracking import find_spots, peaks
 
         if self.detector == "log":
             return lambda film: [find_spots(image, self.spot, threshold=self.log_threshold) for image in film]
-        predict = Predictor(model, 8)
+        predict = ImagePredictor(model, 8)
         distance = max(1, round(self.spot))
 
         def find(film: np.ndarray) -> list[np.ndarray]:
             height, width = film.shape[1:]
-            maps = predict.each(padded(image[..., None], MULTIPLE) for image in film)
+            maps = predict.each(padded(image[..., None], predict.multiple) for image in film)
             return [peaks(m[:height, :width, 0], self.network_threshold, distance=distance) for m in maps]
 
         return find

@@ -247,6 +247,7 @@ class SemanticSegmentation(Application):
         return "foreground_iou", mask_metrics(truths, predictions, datasets.num_classes)
 
     def image_bytes(self, model: keras.Model, datasets: Datasets) -> ImageBytes | None:
+        from applications.core.image_predictor import size_multiple
         from applications.datasets.pixels import image_bytes
 
         return image_bytes(datasets, "mask", size_multiple(model))
@@ -291,30 +292,10 @@ class SemanticSegmentation(Application):
 
 def mask_predictor(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function from an image of any size to its mask of class numbers (uint8, height x width)."""
-    from applications.core.inference import Predictor, padded
+    from applications.core.image_predictor import ImagePredictor
 
-    multiple = size_multiple(model)
-    call = Predictor(model)
-
-    def predict(image: np.ndarray) -> np.ndarray:
-        import numpy as np
-
-        height, width = image.shape[:2]
-        output = call(padded(np.asarray(image, np.float32), multiple)[None])[0]
-        return output[:height, :width].argmax(axis=-1).astype(np.uint8)
-
-    return predict
-
-
-def size_multiple(model: keras.Model) -> int:
-    """Returns the multiple of pixels a model of open size works on: its largest total stride."""
-    import keras
-
-    from kerazoo import _graph
-
-    probe = 1024
-    calls = _graph.output_specs(model, [keras.KerasTensor((1, probe, probe, model.inputs[0].shape[-1]))])
-    return probe // min(map_.shape[1] for call in calls for map_ in call.outputs if len(map_.shape) == 4)
+    call = ImagePredictor(model)
+    return lambda image: call(image).argmax(axis=-1).astype("uint8")
 
 
 def confusion(truths: Iterable[np.ndarray], predictions: Iterable[np.ndarray], num_classes: int) -> np.ndarray:

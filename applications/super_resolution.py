@@ -336,10 +336,10 @@ def enlarger(model: keras.Model, limits: tuple[float, float], dtype: Any) -> Cal
     """Returns a function from an image of any size to a larger one, in pixels of the given dtype."""
     import numpy as np
 
-    from applications.core.inference import Predictor
+    from applications.core.image_predictor import ImagePredictor
 
-    call = Predictor(model)
-    return lambda image: _rounded(np.clip(call(np.asarray(image, np.float32)[None])[0], *limits), dtype)
+    call = ImagePredictor(model)
+    return lambda image: _rounded(np.clip(call(image), *limits), dtype)
 
 
 def _rounded(image: np.ndarray, dtype: Any) -> np.ndarray:

@@ -25,14 +25,12 @@ def translator(model: keras.Model, target: dict[str, Any]) -> Callable[[np.ndarr
         model: Pixels in, pixels out.
         target: What is known about the other kind, see `Domain.about`.
     """
-    from applications.core.inference import Predictor, padded
-    from applications.semantic_segmentation import size_multiple
+    from applications.core.image_predictor import ImagePredictor
 
-    call, multiple, (low, high) = Predictor(model), size_multiple(model), target["limits"]
+    call, (low, high) = ImagePredictor(model), target["limits"]
 
     def translate(image: np.ndarray) -> np.ndarray:
-        height, width = image.shape[:2]
-        found = call(padded(np.asarray(image, np.float32), multiple)[None])[0][:height, :width]
+        found = call(image)
         if target["is_mask"]:
             return np.where(found >= (low + high) / 2, high, low).astype(target["dtype"])
         found = np.clip(found, low, high)

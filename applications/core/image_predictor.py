@@ -1,0 +1,76 @@
+"""Predictions of images of any size, also of those whose maps take more memory than there is."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from applications.core.inference import Predictor, padded
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+MEMORY = 2**30  # bytes of the largest maps of what is computed at once; the whole prediction takes about twice as much
+
+
+class ImagePredictor:
+    """A trained network from image to image, or to maps of a fixed part or multiple of its size.
+
+    Images whose maps would take more than `MEMORY` are cut into windows, so that the result stays the same; where a
+    network looks at the whole image that is out of reach, and overlapping windows are blended.
+
+    Args:
+        model: A functional model of open size with one image as its input and one map as its output.
+        batch_size: Largest number of images of one size computed at once.
+
+    Attributes:
+        multiple: What the sizes of framed images are multiples of.
+    """
+
+    def __init__(self, model: keras.Model, batch_size: int = 1):
+        from kerazoo.tiling import largest_window
+
+        self.model, self.batch_size = model, batch_size
+        self.multiple = size_multiple(model)
+        self._predictor = Predictor(model, batch_size)
+        self._largest = largest_window(model, MEMORY) ** 2
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Returns the map (height, width, channels) of an image of any size, which is continued by reflection."""
+        import numpy as np
+
+        whole = padded(np.asarray(image, np.float32), self.multiple)
+        (found,) = self.each([whole])
+        height, width = (
+            -(-length * after // before)
+            for length, before, after in zip(image.shape, whole.shape, found.shape[:2], strict=False)
+        )
+        return found[:height, :width]
+
+    def each(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yields the map of every image, whose sizes are multiples; neighbours of one size are computed together."""
+        import numpy as np
+
+        import kerazoo
+
+        for shape, alike in itertools.groupby(images, lambda image: image.shape):
+            fitting = self._largest // math.prod(shape[:2])
+            count = min(self.batch_size, 1 << fitting.bit_length() >> 1)  # a power of two, as the predictor fills up to
+            while count and (batch := list(itertools.islice(alike, count))):
+                yield from self._predictor(np.stack(batch))
+            for image in alike:
+                yield kerazoo.predict_tiled(self.model, image, mode="auto")
+
+
+def size_multiple(model: keras.Model) -> int:
+    """Returns the multiple of pixels a model of open size works on: its largest total stride."""
+    import keras
+
+    from kerazoo import _graph
+
+    probe = 1024
+    calls = _graph.output_specs(model, [keras.KerasTensor((1, probe, probe, model.inputs[0].shape[-1]))])
+    return probe // min(map_.shape[1] for call in calls for map_ in call.outputs if len(map_.shape) == 4)
