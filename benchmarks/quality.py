@@ -69,6 +69,9 @@ MEASUREMENTS = {
     "image-generation": (
         ("--data", "digits", "--model", "dcgan"),
         ("--data", "digits", "--model", "conditional_dcgan"),
+        ("--data", "digits", "--model", "acgan"),
+        ("--data", "digits", "--model", "cgan"),
+        ("--data", "digits", "--model", "conditional_vae"),
         ("--data", "digits", "--model", "vae"),
     ),
     "image-translation": (

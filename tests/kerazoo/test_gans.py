@@ -64,9 +64,10 @@ def test_losses_of_an_undecided_discriminator() -> None:
     assert found["generator_loss"] == pytest.approx(math.log(2), rel=1e-6)
 
 
-def test_losses_of_an_undecided_auxiliary_classifier() -> None:
-    """With three classes: log 4 + 2 log 3 over real and made images, and log 2 + log 3 for the generator."""
-    model = zoo.fresh("acgan")
+@pytest.mark.parametrize("weight", [1.0, 0.1])
+def test_losses_of_an_undecided_auxiliary_classifier(weight: float) -> None:
+    """With three classes: log 4 + 2 log 3 over real and made images, and log 2 + w log 3 for the generator."""
+    model = zoo.fresh("acgan", generator_class_weight=weight)
     model.compile(run_eagerly=True)
     model.discriminator.get_layer("score").set_weights(
         [0 * w for w in model.discriminator.get_layer("score").get_weights()]
@@ -74,8 +75,8 @@ def test_losses_of_an_undecided_auxiliary_classifier() -> None:
     found = model.evaluate(*zoo.training_batch("acgan"), verbose=0, return_dict=True)
     assert found["discriminator_class_loss"] == pytest.approx(2 * math.log(3), rel=1e-5)
     assert found["discriminator_loss"] == pytest.approx(math.log(4) + 2 * math.log(3), rel=1e-5)
-    assert found["generator_class_loss"] == pytest.approx(math.log(3), rel=1e-5)
-    assert found["generator_loss"] == pytest.approx(math.log(2) + math.log(3), rel=1e-5)
+    assert found["generator_class_loss"] == pytest.approx(weight * math.log(3), rel=1e-5)
+    assert found["generator_loss"] == pytest.approx(math.log(2) + weight * math.log(3), rel=1e-5)
 
 
 def test_the_auxiliary_classifier_is_asked_for_the_label() -> None:
