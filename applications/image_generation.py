@@ -256,7 +256,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "gan": {"latent_dim": 32, "hidden_units": [256, 256], "maxout_units": [128, 128]},
     "cgan": {"latent_dim": 32, "latent_units": 128, "label_units": 128, "joint_units": 256},
     "dcgan": {"latent_dim": 32, "filters": 128},
-    "conditional_dcgan": {"latent_dim": 32, "filters": 32, "hidden_units": 256},
+    "conditional_dcgan": {"latent_dim": 32, "filters": 32, "dense_units": 256},
     "acgan": {
         **{"latent_dim": 32, "generator_filters": [128, 64], "discriminator_filters": [32, 32, 64, 64]},
         "generator_class_weight": 0.1,  # at the paper's 1 all pictures of a class are one: a recall of 0.01, not 0.42
