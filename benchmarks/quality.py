@@ -55,6 +55,7 @@ MEASUREMENTS = {
     ),
     "denoising": (
         ("--data", "noisy_camera", "--model", "noise2void"),
+        ("--data", "noisy_camera", "--model", "noise2void", "--epochs", "60"),
         (
             *("--data", "noisy_photographs", "--model", "care", "--epochs", "40"),
             *("--learning-rate", "0.0015", "--model-options.kernel_size", "3"),
@@ -97,7 +98,10 @@ def measure(task: str, seeds: int, words: list[str]) -> dict[str, Any]:
     if rest:
         raise SystemExit(f"unexpected word {rest[0]!r}")
     options = to_dict(from_dict(cls, values))
-    parts = (options["data"], options["model"], *(f"{key}_{value}" for key, value in options["data_options"].items()))
+    further = dict(options["data_options"])
+    if options["epochs"] != cls().epochs:
+        further["epochs"] = options["epochs"]
+    parts = (options["data"], options["model"], *(f"{key}_{value}" for key, value in further.items()))
     several = "".join(f"_{part}" for part in parts) if task in MEASUREMENTS else ""
     file = RESULTS / f"quality_{task}{several}.json"
     for changing in ("seed", "out", "name"):

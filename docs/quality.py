@@ -37,7 +37,7 @@ def quality_page(results: Path) -> str:
         versions = ", ".join(f"{package} {version}" for package, version in found["packages"].items())
         parts.append(
             section(
-                f"{found['task']}: {found['model']} on {found['data']}",
+                f"{found['task']}: {found['model']} on {found['data']}, up to {found['options']['epochs']} epochs",
                 f"`{found['model']}` ({found['params']:,} parameters) on `{found['data']}`; {name.replace('_', ' ')} "
                 f"on the test split, beside {found['baseline_name']}.\n\n"
                 + table(["seed", found["model"], "simple method", "epochs", "training, s", "cores"], rows)
