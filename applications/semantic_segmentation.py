@@ -294,8 +294,8 @@ def mask_predictor(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function from an image of any size to its mask of class numbers (uint8, height x width)."""
     from applications.core.image_predictor import ImagePredictor
 
-    call = ImagePredictor(model)
-    return lambda image: call(image).argmax(axis=-1).astype("uint8")
+    call = ImagePredictor(model, finish=lambda found: found.argmax(axis=-1, keepdims=True).astype("uint8"))
+    return lambda image: call(image)[..., 0]
 
 
 def confusion(truths: Iterable[np.ndarray], predictions: Iterable[np.ndarray], num_classes: int) -> np.ndarray:

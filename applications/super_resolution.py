@@ -338,8 +338,7 @@ def enlarger(model: keras.Model, limits: tuple[float, float], dtype: Any) -> Cal
 
     from applications.core.image_predictor import ImagePredictor
 
-    call = ImagePredictor(model)
-    return lambda image: _rounded(np.clip(call(image), *limits), dtype)
+    return ImagePredictor(model, finish=lambda found: _rounded(np.clip(found, *limits), dtype))
 
 
 def _rounded(image: np.ndarray, dtype: Any) -> np.ndarray:

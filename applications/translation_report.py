@@ -27,16 +27,15 @@ def translator(model: keras.Model, target: dict[str, Any]) -> Callable[[np.ndarr
     """
     from applications.core.image_predictor import ImagePredictor
 
-    call, (low, high) = ImagePredictor(model), target["limits"]
+    (low, high), dtype = target["limits"], np.dtype(target["dtype"])
 
-    def translate(image: np.ndarray) -> np.ndarray:
-        found = call(image)
+    def pixels(found: np.ndarray) -> np.ndarray:
         if target["is_mask"]:
-            return np.where(found >= (low + high) / 2, high, low).astype(target["dtype"])
+            return np.where(found >= (low + high) / 2, high, low).astype(dtype)
         found = np.clip(found, low, high)
-        return (found if np.dtype(target["dtype"]).kind == "f" else np.rint(found)).astype(target["dtype"])
+        return (found if dtype.kind == "f" else np.rint(found)).astype(dtype)
 
-    return translate
+    return ImagePredictor(model, finish=pixels)
 
 
 def report(app: ImageTranslation, model: keras.Model, datasets: DomainData) -> Result:

@@ -167,6 +167,19 @@ def largest_window(model: keras.Model, memory: float = 2**29) -> int:
     return math.floor((memory / (4 * _densities[model])) ** (1 / axes) + 1e-9)
 
 
+def allows_exact_windows(model: keras.Model) -> bool:
+    """Returns whether windows can give what the whole image would give: what `mode="auto"` goes by.
+
+    Args:
+        model: A functional model with one image or volume as its input.
+
+    Example:
+        >>> kerazoo.tiling.allows_exact_windows(kerazoo.unet((None, None, 1), 2))
+        True
+    """
+    return _from_graph(model, "auto", None, None, None)[0] == "exact"
+
+
 def _from_graph(
     model: Any, mode: str, margins: Any, multiples: Any, tiles: Any
 ) -> tuple[str, tuple[int, ...], tuple[int, ...], tuple[int, ...]]:

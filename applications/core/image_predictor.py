@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from applications.core.inference import Predictor, padded
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-MEMORY = 2**30  # bytes of the largest maps of what is computed at once; the whole prediction takes about twice as much
+MEMORY = 2**29  # bytes of the largest maps of what is computed at once; the whole prediction takes about twice as much
+ROWS = 256  # of a large map that are finished at once
 
 
 class ImagePredictor:
@@ -25,15 +26,19 @@ class ImagePredictor:
     Args:
         model: A functional model of open size with one image as its input and one map as its output.
         batch_size: Largest number of images of one size computed at once.
+        finish: From a map to what is kept of it, pixel by pixel and with any number of channels, such as bytes. It is
+            called for every window, so that no map of a large image is ever in memory.
 
     Attributes:
         multiple: What the sizes of framed images are multiples of.
     """
 
-    def __init__(self, model: keras.Model, batch_size: int = 1):
+    def __init__(
+        self, model: keras.Model, batch_size: int = 1, finish: Callable[[np.ndarray], np.ndarray] | None = None
+    ):
         from kerazoo.tiling import largest_window
 
-        self.model, self.batch_size = model, batch_size
+        self.model, self.batch_size, self.finish = model, batch_size, finish or (lambda found: found)
         self.multiple = size_multiple(model)
         self._predictor = Predictor(model, batch_size)
         self._largest = largest_window(model, MEMORY) ** 2
@@ -54,15 +59,53 @@ class ImagePredictor:
         """Yields the map of every image, whose sizes are multiples; neighbours of one size are computed together."""
         import numpy as np
 
-        import kerazoo
-
         for shape, alike in itertools.groupby(images, lambda image: image.shape):
             fitting = self._largest // math.prod(shape[:2])
             count = min(self.batch_size, 1 << fitting.bit_length() >> 1)  # a power of two, as the predictor fills up to
             while count and (batch := list(itertools.islice(alike, count))):
-                yield from self._predictor(np.stack(batch))
+                yield from map(self.finish, self._predictor(np.stack(batch)))
             for image in alike:
-                yield kerazoo.predict_tiled(self.model, image, mode="auto")
+                yield self._in_windows(image)
+
+    def _in_windows(self, image: np.ndarray) -> np.ndarray:
+        """Returns the map of a large image."""
+        import kerazoo
+        from kerazoo.tiling import allows_exact_windows
+
+        kept = _Finished(self.model.compute_output_shape((1, *image.shape))[1:], self.finish)
+        if allows_exact_windows(self.model):
+            kerazoo.predict_tiled(self.model, image, mode="exact", output=kept)
+            return kept.pixels
+        found = kerazoo.predict_tiled(self.model, image, mode="blend")  # adds windows up before they can be finished
+        for row in range(0, len(found), ROWS):
+            kept[row : row + ROWS] = found[row : row + ROWS]
+        return kept.pixels
+
+
+class _Finished:
+    """What a map is written to that keeps what `finish` makes of it.
+
+    Args:
+        shape: Shape of the map (height, width, channels).
+        finish: See `ImagePredictor`.
+
+    Attributes:
+        pixels: What is kept, from the first writing on.
+    """
+
+    def __init__(self, shape: tuple[int, ...], finish: Callable[[np.ndarray], np.ndarray]):
+        import numpy as np
+
+        self.shape, self.dtype, self.finish = tuple(shape), np.dtype("float32"), finish
+        self.pixels: Any = None
+
+    def __setitem__(self, place: Any, part: np.ndarray) -> None:
+        import numpy as np
+
+        found = self.finish(part)
+        if self.pixels is None:
+            self.pixels = np.empty((*self.shape[:2], found.shape[-1]), found.dtype)
+        self.pixels[place] = found
 
 
 def size_multiple(model: keras.Model) -> int:

@@ -16,10 +16,10 @@ def picture(height: int, width: int, channels: int = 1) -> np.ndarray:
     return RANDOM.uniform(0, 1, (height, width, channels)).astype("float32")
 
 
-def in_windows(model, monkeypatch: pytest.MonkeyPatch, pixels: int, batch_size: int = 1) -> ImagePredictor:
+def in_windows(model, monkeypatch: pytest.MonkeyPatch, pixels: int, **options) -> ImagePredictor:
     """Returns a predictor for which images of so many pixels are the largest that fit."""
     monkeypatch.setattr(image_predictor, "MEMORY", 1)
-    predict = ImagePredictor(model, batch_size)
+    predict = ImagePredictor(model, **options)
     assert predict._largest == 0
     predict._largest = pixels
     return predict
@@ -47,6 +47,25 @@ def test_networks_that_look_at_the_whole_image_are_blended(monkeypatch):
     found = in_windows(model, monkeypatch, 100)(picture(90, 70))
     assert found.shape[:2] == (90, 70)
     assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [kerazoo.unet_small((None, None, 1), 2, filters=2, depth=2), kerazoo.cellpose((None, None, 1), filters=(4, 8))],
+    ids=["exact", "blended"],
+)
+def test_maps_are_finished_window_by_window(model, monkeypatch):
+    def finish(found: np.ndarray) -> np.ndarray:
+        sizes.append(found.shape[:2])
+        return (found.sum(-1, keepdims=True) > limit).astype("uint8")
+
+    image, sizes = picture(700, 40), []
+    plain = in_windows(model, monkeypatch, 100)(image)
+    limit = np.median(plain.sum(-1))
+    found = in_windows(model, monkeypatch, 100, finish=finish)(image)
+    assert (found.dtype, found.shape) == ("uint8", (700, 40, 1))
+    np.testing.assert_array_equal(found[..., 0], plain.sum(-1) > limit)
+    assert max(height for height, _ in sizes) < 700
 
 
 def test_batches_hold_as_many_images_as_fit(monkeypatch):
