@@ -255,7 +255,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "conditional_vae": {"latent_dim": 16, "hidden_units": [256, 256]},
     "gan": {"latent_dim": 32, "hidden_units": [256, 256], "maxout_units": [128, 128]},
     "cgan": {"latent_dim": 32, "latent_units": 128, "label_units": 128, "joint_units": 256},
-    "dcgan": {"latent_dim": 32, "filters": 128},
+    "dcgan": {"latent_dim": 32, "filters": 32},
     "conditional_dcgan": {"latent_dim": 32, "filters": 32, "dense_units": 256},
     "acgan": {
         **{"latent_dim": 32, "generator_filters": [128, 64], "discriminator_filters": [32, 32, 64, 64]},

@@ -23,6 +23,7 @@ def dcgan(
     latent_dim: int = 100,
     *,
     filters: int = 128,
+    depth: int | None = None,
     weights: str | None = None,
     dtype: str | None = None,
     name: str = "dcgan",
@@ -30,13 +31,15 @@ def dcgan(
     """Deep convolutional generative adversarial network.
 
     Images are in [-1, 1]. Train it with `model.compile()`, which takes the paper's optimisers, and `model.fit(x)`; the
-    paper's batch has 128 images. Size and depth go together: images are halved until they are 4 to 7 pixels small, so
-    28 x 28 pixels make two steps, 64 x 64 four.
+    paper's batch has 128 images.
 
     Args:
         input_shape: Shape of one image; an even height and width of at least 8.
         latent_dim: Length of the noise, which is uniform in [-1, 1].
-        filters: Filters of the discriminator's first convolution, doubled at each step; the generator mirrors them.
+        filters: Filters of the discriminator's first convolution, doubled at each halving; the generator mirrors them.
+        depth: Number of halvings. Defaults to as many as leave 4 to 7 pixels, as in the paper: two for 28 x 28 pixels,
+            four for 64 x 64. Smaller images are halved twice, too, where their size allows it, since a discriminator
+            of one convolution teaches little.
 
     Returns:
         A `keras.Model` (batch, latent_dim) -> (batch, *input_shape) that holds the functional models `generator` and
@@ -51,12 +54,13 @@ def dcgan(
     References:
         Radford, Metz, Chintala (2015), https://arxiv.org/abs/1511.06434
     """
-    height, width, channels = image_shape(name, fixed_shape(name, input_shape), 2)
+    depth = None if depth is None else checks.positive_int("depth", depth)
+    height, width, channels = image_shape(name, fixed_shape(name, input_shape), 2 ** (depth or 1))
     if min(height, width) < 8:
         raise ValueError(f"input_shape of {name} must be at least 8 x 8. Received: input_shape={input_shape!r}")
     latent_dim = checks.positive_int("latent_dim", latent_dim)
     filters = checks.positive_int("filters", filters)
-    steps = halvings(height, width)
+    steps = depth or max(halvings(height, width), 1 if height % 4 or width % 4 else 2)
     widths = [filters * 2**step for step in range(steps)]  # from the picture inwards
 
     latent = keras.Input((latent_dim,), name="latent")

@@ -216,7 +216,13 @@ def test_dense_networks_make_pictures(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "shape", "smallest"),
-    [("dcgan", (32, 32, 1), 4), ("dcgan", (28, 28, 1), 7), ("dcgan", (16, 8, 3), 8), ("progan", (28, 28, 1), 7)],
+    [
+        ("dcgan", (10, 8, 1), 5),
+        ("dcgan", (32, 32, 1), 4),
+        ("dcgan", (28, 28, 1), 7),
+        ("dcgan", (16, 8, 3), 4),
+        ("progan", (28, 28, 1), 7),
+    ],
 )
 def test_depth_follows_the_size(name: str, shape: tuple[int, ...], smallest: int) -> None:
     with zoo.cheap_weights():
@@ -226,11 +232,19 @@ def test_depth_follows_the_size(name: str, shape: tuple[int, ...], smallest: int
     assert model.generator.output_shape == (None, *shape)
 
 
+def test_the_depth_of_dcgan_is_the_number_of_halvings() -> None:
+    with zoo.cheap_weights():
+        model = zoo.fresh("dcgan", input_shape=(16, 16, 1), depth=3, filters=4)
+    assert model.generator.get_layer("project_map").output.shape[1:] == (2, 2, 16)
+    assert model.discriminator.get_layer("flatten").input.shape[1:] == (2, 2, 16)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
         ("dcgan", {"input_shape": (9, 8, 1)}, "multiples of 2; 8 x 8 would work"),
         ("dcgan", {"input_shape": (6, 6, 1)}, "at least 8 x 8"),
+        ("dcgan", {"input_shape": (12, 12, 1), "depth": 3}, "multiples of 8"),
         ("conditional_dcgan", {"input_shape": (30, 30, 1)}, "multiples of 4; 32 x 32 would work"),
         ("acgan", {"generator_filters": (4,)}, "must have twice as many entries as generator_filters"),
         ("progan", {"input_shape": (3, 8, 1)}, "at least 4 x 4"),
