@@ -259,7 +259,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "conditional_dcgan": {"latent_dim": 32, "filters": 32, "dense_units": 256},
     "acgan": {
         **{"latent_dim": 32, "generator_filters": [128, 64], "discriminator_filters": [32, 32, 64, 64]},
-        "generator_class_weight": 0.1,  # at the paper's 1 all pictures of a class are one: a recall of 0.01, not 0.42
+        "generator_class_weight": 0.1,  # at the paper's 1 all pictures of a class are one, a recall of 0.01
     },
     "wgan_gp": {"latent_dim": 32, "filters": 32},
     "progan": {"latent_dim": 32, "filters": 512, "max_filters": 64, "stabilize_images": 40_000, "fade_images": 40_000},

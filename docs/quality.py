@@ -18,6 +18,7 @@ def quality_page(results: Path) -> str:
     for file in sorted(results.glob("quality_*.json")):
         found = json.loads(file.read_text(encoding="utf-8"))
         name, summary = found["headline"], found["summary"]
+        data = ", ".join((found["data"], *(f"{k} {v}" for k, v in found["options"].get("data_options", {}).items())))
         rows = [
             [
                 str(row["seed"]),
@@ -37,7 +38,7 @@ def quality_page(results: Path) -> str:
         versions = ", ".join(f"{package} {version}" for package, version in found["packages"].items())
         parts.append(
             section(
-                f"{found['task']}: {found['model']} on {found['data']}, up to {found['options']['epochs']} epochs",
+                f"{found['task']}: {found['model']} on {data}, up to {found['options']['epochs']} epochs",
                 f"`{found['model']}` ({found['params']:,} parameters) on `{found['data']}`; {name.replace('_', ' ')} "
                 f"on the test split, beside {found['baseline_name']}.\n\n"
                 + table(["seed", found["model"], "simple method", "epochs", "training, s", "cores"], rows)
