@@ -258,7 +258,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "dcgan": {"latent_dim": 32, "filters": 32},
     "conditional_dcgan": {"latent_dim": 32, "filters": 32, "dense_units": 256},
     "acgan": {
-        **{"latent_dim": 32, "generator_filters": [128, 64], "discriminator_filters": [32, 32, 64, 64]},
+        "latent_dim": 32,
+        "generator_filters": [128, 64],
+        "discriminator_filters": [32, 32, 64, 64],
         "generator_class_weight": 0.1,  # at the paper's 1 all pictures of a class are one, a recall of 0.01
     },
     "wgan_gp": {"latent_dim": 32, "filters": 32},

@@ -79,8 +79,8 @@ def acgan(
         discriminator_filters: Filters of the discriminator's convolutions, of which every other one, from the first
             on, halves the image; twice as many as `generator_filters`.
         dropout_rate: Fraction of the discriminator's units dropped, in [0, 1).
-        generator_class_weight: Factor of the class in the generator's loss. At the paper's 1 small data sets end with
-            one picture per class, which is the surest way to be recognised; Gulrajani et al. (2017) take 0.1.
+        generator_class_weight: Factor of the class in the generator's loss. The paper's is 1, with which 1257 digits
+            ended in one picture per class; Gulrajani et al. (2017) take 0.1, which may leave the class unlearnt.
 
     Returns:
         A `keras.Model` {"latent": (batch, latent_dim), "label": (batch,)} -> (batch, *input_shape) that holds the
