@@ -251,14 +251,14 @@ def box_detector(
     from applications.core.image_predictor import ImagePredictor
     from kerazoo.detection.boxes import decode_boxes
 
-    predictor = ImagePredictor(model, batch_size=16)
-
-    def framed(image: np.ndarray) -> np.ndarray:
-        height, width = (-(-length // predictor.multiple) * predictor.multiple for length in image.shape[:2])
+    def frame(image: np.ndarray, multiple: int) -> np.ndarray:
+        height, width = (-(-length // multiple) * multiple for length in image.shape[:2])
         return window(image, 0, 0, (height, width))
 
+    predictor = ImagePredictor(model, batch_size=16, frame=frame)
+
     def detect(images: ImageStore | list[np.ndarray]) -> list[Detections]:
-        answers = predictor.each(framed(image) for image in images)
+        answers = predictor.each(images)
         return [
             decode_boxes(maps, stride=stride, max_objects=max_objects, threshold=threshold, image_size=image.shape[:2])
             for image, maps in zip(images, answers, strict=True)

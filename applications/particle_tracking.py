@@ -148,7 +148,6 @@ class ParticleTracking(Application):
         """
 
         from applications.core.image_predictor import ImagePredictor
-        from applications.core.inference import padded
         from kerazoo.tracking import find_spots, peaks
 
         if self.detector == "log":
@@ -157,9 +156,8 @@ class ParticleTracking(Application):
         distance = max(1, round(self.spot))
 
         def find(film: np.ndarray) -> list[np.ndarray]:
-            height, width = film.shape[1:]
-            maps = predict.each(padded(image[..., None], predict.multiple) for image in film)
-            return [peaks(m[:height, :width, 0], self.network_threshold, distance=distance) for m in maps]
+            maps = predict.each(film[..., None])
+            return [peaks(found[..., 0], self.network_threshold, distance=distance) for found in maps]
 
         return find
 

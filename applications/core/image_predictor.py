@@ -28,44 +28,43 @@ class ImagePredictor:
         batch_size: Largest number of images of one size computed at once.
         finish: From a map to what is kept of it, pixel by pixel and with any number of channels, such as bytes. It is
             called for every window, so that no map of a large image is ever in memory.
-
-    Attributes:
-        multiple: What the sizes of framed images are multiples of.
+        frame: From an image and the multiple of pixels that the network works on to an image of such a size, the old
+            one in its upper left corner.
     """
 
     def __init__(
-        self, model: keras.Model, batch_size: int = 1, finish: Callable[[np.ndarray], np.ndarray] | None = None
+        self,
+        model: keras.Model,
+        batch_size: int = 1,
+        finish: Callable[[np.ndarray], np.ndarray] = lambda found: found,
+        frame: Callable[[np.ndarray, int], np.ndarray] = padded,
     ):
         from kerazoo.tiling import largest_window
 
-        self.model, self.batch_size, self.finish = model, batch_size, finish or (lambda found: found)
-        self.multiple = size_multiple(model)
+        self.model, self.batch_size, self.finish, self.frame = model, batch_size, finish, frame
+        self._multiple = size_multiple(model)
         self._predictor = Predictor(model, batch_size)
         self._largest = largest_window(model, MEMORY) ** 2
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Returns the map (height, width, channels) of an image of any size, which is continued by reflection."""
-        import numpy as np
-
-        whole = padded(np.asarray(image, np.float32), self.multiple)
-        (found,) = self.each([whole])
-        height, width = (
-            -(-length * after // before)
-            for length, before, after in zip(image.shape, whole.shape, found.shape[:2], strict=False)
-        )
-        return found[:height, :width]
+        """Returns the map (height, width, channels) of an image of any size."""
+        (found,) = self.each([image])
+        return found
 
     def each(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Yields the map of every image, whose sizes are multiples; neighbours of one size are computed together."""
+        """Yields the map of every image of any size; neighbours of one size are computed together."""
         import numpy as np
 
-        for shape, alike in itertools.groupby(images, lambda image: image.shape):
+        framed = ((image.shape[:2], self.frame(np.asarray(image, np.float32), self._multiple)) for image in images)
+        for shape, alike in itertools.groupby(framed, lambda pair: pair[1].shape):
             fitting = self._largest // math.prod(shape[:2])
             count = min(self.batch_size, 1 << fitting.bit_length() >> 1)  # a power of two, as the predictor fills up to
             while count and (batch := list(itertools.islice(alike, count))):
-                yield from map(self.finish, self._predictor(np.stack(batch)))
-            for image in alike:
-                yield self._in_windows(image)
+                maps = self._predictor(np.stack([image for _, image in batch]))
+                for found, (size, image) in zip(maps, batch, strict=True):
+                    yield _cropped(self.finish(found), size, image.shape)
+            for size, image in alike:
+                yield _cropped(self._in_windows(image), size, image.shape)
 
     def _in_windows(self, image: np.ndarray) -> np.ndarray:
         """Returns the map of a large image."""
@@ -106,6 +105,12 @@ class _Finished:
         if self.pixels is None:
             self.pixels = np.empty((*self.shape[:2], found.shape[-1]), found.dtype)
         self.pixels[place] = found
+
+
+def _cropped(found: np.ndarray, size: Iterable[int], framed: Iterable[int]) -> np.ndarray:
+    """Returns of the map of a framed image what belongs to the image, of the given size before it was framed."""
+    height, width = (-(-n * after // before) for n, after, before in zip(size, found.shape, framed, strict=False))
+    return found[:height, :width]
 
 
 def size_multiple(model: keras.Model) -> int:

@@ -73,7 +73,7 @@ def test_batches_hold_as_many_images_as_fit(monkeypatch):
     predict, counts = in_windows(model, monkeypatch, 6 * 32 * 32, batch_size=16), []
     call = predict._predictor
     monkeypatch.setattr(predict, "_predictor", lambda batch: (counts.append(len(batch)), call(batch))[1])
-    images = [picture(32, 32) for _ in range(6)] + [picture(160, 96)] + [picture(16, 32) for _ in range(2)]
+    images = [picture(32, 32) for _ in range(6)] + [picture(160, 96)] + [picture(15, 31) for _ in range(2)]
     found = list(predict.each(iter(images)))
     assert counts == [4, 2, 2]
     for image, map_ in zip(images, found, strict=True):
