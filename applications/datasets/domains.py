@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -44,6 +45,12 @@ class Domain:
     ids: tuple[str, ...]
     limits: tuple[float, float]
     is_mask: bool = False
+
+    def foreground(self, image: np.ndarray) -> np.ndarray:
+        """Returns which pixels (height, width) of one of these images, or of one made to be like them, are bright."""
+        import numpy as np
+
+        return np.asarray(image, np.float32).mean(axis=-1) >= sum(self.limits) / 2
 
     def about(self) -> dict[str, Any]:
         """Returns what later commands must know."""
@@ -105,6 +112,21 @@ class DomainData:
             "warnings": list(self.warnings),
             "skipped": [list(entry) for entry in self.skipped],
         }
+
+    @functools.cached_property
+    def find_mask(self) -> Callable[[np.ndarray], np.ndarray]:
+        """A function from a picture to its mask (height, width), learnt from the real pairs for training.
+
+        Raises:
+            ValueError: The images are no pairs of masks and pictures.
+        """
+        from applications.imaging.pixel_forest import mask_forest
+
+        if not self.paired or self.a.is_mask == self.b.is_mask:
+            raise ValueError("masks are found where each picture has its mask.")
+        masks, pictures = (self.a, self.b) if self.a.is_mask else (self.b, self.a)
+        chosen = _training(self.split)
+        return mask_forest([pictures.images[i] for i in chosen], [masks.foreground(masks.images[i]) for i in chosen])
 
     def training_parts(self, pairs: bool) -> tuple[np.ndarray, np.ndarray]:
         """Returns the images of A and of B to train with; without `pairs` they have nothing to do with each other."""

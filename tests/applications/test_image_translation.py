@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -249,16 +250,34 @@ def _known(shift: int) -> DomainData:
 
 
 @pytest.mark.parametrize(("shift", "overlap"), [(0, 1.0), (2, 48 / 80), (4, 32 / 96)])
-def test_overlap_by_hand(shift, overlap):
+def test_overlap_by_hand(shift, overlap, monkeypatch):
+    monkeypatch.setattr(DomainData, "find_mask", lambda self, image: image[..., 0] > 150)
     data = _known(shift)
     mask, picture = data.a.images[0], data.b.images[0]
-    assert translation_report.mask_overlap(data, "", None) == pytest.approx(overlap), "of the real pictures"
+    assert translation_report.real_overlap(data) == pytest.approx(overlap)
     there = translation_report.judged(data, "a-to-b", [mask], [picture.astype(float)], [picture])
     assert there["mask_iou"] == pytest.approx(overlap)
     assert "psnr" not in there, "two equal images"
     back = translation_report.judged(data, "b-to-a", [picture], [np.roll(mask, shift, axis=1)], [mask])
     assert back["mask_iou"] == pytest.approx(overlap)
     assert back["mae"] == pytest.approx(2 * 8 * shift / (16 * 24))
+
+
+def test_masks_are_found_where_brightness_tells_nothing():
+    random = np.random.default_rng(0)
+    mask = np.zeros((64, 96, 1), np.uint8)
+    mask[8:56, 8:40] = mask[20:60, 60:90] = 1
+    picture = 100 + random.normal(0, 1, mask.shape) * np.where(mask, 30, 5)
+    one, split = ("0",), {"train": np.array([0]), "val": np.array([], int), "test": np.array([0])}
+    a = Domain("masks", ImageStore.from_arrays([mask]), one, (0.0, 1.0), is_mask=True)
+    b = Domain("pictures", ImageStore.from_arrays([picture.astype("float32")]), one, (0.0, 200.0))
+    data = DomainData("known", "", a, b, paired=True, split=split, split_b=split)
+    other = 100 + random.normal(0, 1, mask.shape) * np.where(mask[:, ::-1], 30, 5)
+    found, true = data.find_mask(other), mask[:, ::-1, 0] > 0
+    assert (found & true).sum() / (found | true).sum() > 0.8
+    assert translation_report.real_overlap(data) > 0.9
+    with pytest.raises(ValueError, match="masks are found where"):
+        dataclasses.replace(data, b=data.a).find_mask(mask)
 
 
 def test_images_as_they_are():
