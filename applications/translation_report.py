@@ -53,7 +53,8 @@ def report(app: ImageTranslation, model: keras.Model, datasets: DomainData) -> R
     if not app.needs_pairs:
         fresh = app.packaged(app.build(datasets), datasets)
         trained, untrained = cycle_error(model, datasets), cycle_error(fresh, datasets)
-        metrics["cycle_error"] = float(np.mean(list(trained.values())))
+        for name, errors in (("cycle_error", trained), ("untrained_cycle_error", untrained)):
+            metrics[name] = float(np.mean(list(errors.values())))
         rows = [(name, trained[name], untrained[name]) for name in trained]
         tables.append(Table("There and back", ("images", "mean error", "mean error of untrained networks"), rows))
     if datasets.paired and any(domain.is_mask for domain in (datasets.a, datasets.b)) and not _both_masks(datasets):

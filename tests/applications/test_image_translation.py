@@ -94,7 +94,7 @@ def test_a_run_without_pairs_is_complete(cyclegan_run):
     figures = {path.stem for path in (cyclegan_run / "figures").glob("*.png")}
     assert figures == {"learning_curves", "filmstrip", "translated_a_to_b", "translated_b_to_a"}
     metrics = json.loads((cyclegan_run / "metrics.json").read_text())
-    assert set(metrics["test"]) == {"cycle_error"}
+    assert set(metrics["test"]) == {"cycle_error", "untrained_cycle_error"}
     assert 0 < metrics["test"]["cycle_error"] < 1
     report = json.loads((cyclegan_run / "report.json").read_text())
     assert [table["title"] for table in report["tables"]] == ["There and back"]
