@@ -183,7 +183,9 @@ class ImageTranslation(Application):
         source, target = self._ends(datasets)
         options: dict[str, Any] = {}
         channels = source.images.channels, target.images.channels
-        if not self.needs_pairs:
+        if self.needs_pairs:  # what the paper's batch normalisation does, whose batches have one image
+            options["normalization"] = "instance"
+        else:
             channels = datasets.a.images.channels, datasets.b.images.channels
             if channels[0] != channels[1]:  # no generator could be given an image of its own output
                 options["identity_weight"] = 0.0
