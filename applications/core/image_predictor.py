@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -29,7 +30,7 @@ class ImagePredictor:
         finish: From a map to what is kept of it, pixel by pixel and with any number of channels, such as bytes. It is
             called for every window, so that no map of a large image is ever in memory.
         frame: From an image and the multiple of pixels that the network works on to an image of such a size, the old
-            one in its upper left corner.
+            one in its upper left corner; by default it is continued by reflection.
     """
 
     def __init__(
@@ -66,13 +67,18 @@ class ImagePredictor:
             for size, image in alike:
                 yield _cropped(self._in_windows(image), size, image.shape)
 
+    @functools.cached_property
+    def _is_exact(self) -> bool:
+        from kerazoo.tiling import allows_exact_windows
+
+        return allows_exact_windows(self.model)
+
     def _in_windows(self, image: np.ndarray) -> np.ndarray:
         """Returns the map of a large image."""
         import kerazoo
-        from kerazoo.tiling import allows_exact_windows
 
         kept = _Finished(self.model.compute_output_shape((1, *image.shape))[1:], self.finish)
-        if allows_exact_windows(self.model):
+        if self._is_exact:
             kerazoo.predict_tiled(self.model, image, mode="exact", output=kept)
             return kept.pixels
         found = kerazoo.predict_tiled(self.model, image, mode="blend")  # adds windows up before they can be finished
