@@ -28,7 +28,7 @@ SIZES: dict[str, Any] = {
     **{"num_layers": 2, "num_heads": 2, "hidden_dim": 64, "embedding_dim": 64},
     **{"prior_layers": 2, "prior_heads": 2, "prior_dim": 96},
     **{"filters": 16, "multipliers": (1, 2, 4), "attention_sizes": (12, 6), "groups": 8},
-    **{"target": "clean", "ema_decay": 0.995},
+    **{"target": "clean", "ema_decay": 0.995, "text_dropout": 0.1},
 }
 
 
@@ -46,7 +46,7 @@ class PictureRequest:
     prompt: str = option("", "What is to be seen, in words of the training captions.")
     count: int = option(4, "Number of pictures.", minimum=1)
     steps: int = option(50, "Steps of the sampler.", minimum=1)
-    guidance: float = option(1.0, "Above 1 exaggerates what is told.", minimum=0)
+    guidance: float = option(2.0, "Above 1 exaggerates what is told.", minimum=0)
     seed: int = option(0, "Of the noise; the same one draws the same pictures.", minimum=0)
     out: str = option("generated", "Folder for the pictures (also `-o`).")
 
@@ -81,15 +81,15 @@ class TextToImage(Application):
     data: str = option("shapes", "`shapes`, a CSV file of file,caption, or a folder with one.")
     model: str = option("unclip", "Model of the catalogue.")
     epochs: int = option(20, "Passes over the training data.", minimum=1)
-    batch_size: int = option(64, "Samples per step, over all devices together.", minimum=1)
-    learning_rate: float = option(2e-3, "Largest learning rate.", minimum=0)
+    batch_size: int = option(32, "Samples per step, over all devices together.", minimum=1)
+    learning_rate: float = option(1.5e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
     schedule_options: ScheduleOptions = group(Warmup, "Learning rate.")
     image_size: tuple[int, ...] | None = option(
         None, "Size all images are resized to, `32` or `HEIGHT,WIDTH`; none: their common size.", minimum=8
     )
     steps: int = option(30, "Steps of the sampler for samples and scores.", minimum=1)
-    guidance: float = option(1.0, "How much drawing exaggerates what it is told there; 1 does not.", minimum=0)
+    guidance: float = option(2.0, "How much drawing exaggerates what it is told there; 1 does not.", minimum=0)
     scored: int = option(200, "Test captions that are drawn for the scores.", minimum=2)
 
     # Data -----------------------------------------------------------------------------------------------------------

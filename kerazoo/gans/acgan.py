@@ -78,9 +78,10 @@ def acgan(
             is that of the doublings.
         discriminator_filters: Filters of the discriminator's convolutions, of which every other one, from the first
             on, halves the image; twice as many as `generator_filters`.
-        dropout_rate: Fraction of the discriminator's units dropped, in [0, 1).
-        generator_class_weight: Factor of the class in the generator's loss. The paper's is 1, with which 1257 digits
-            ended in one picture per class; Gulrajani et al. (2017) take 0.1, which may leave the class unlearnt.
+        dropout_rate: Fraction of the discriminator's units dropped, in [0, 1). A discriminator much smaller than the
+            paper's wants less than its 0.5, or all pictures of a class may end as one.
+        generator_class_weight: Factor of the class in the generator's loss. The paper's is 1; less leaves more to the
+            judgement of what is real.
 
     Returns:
         A `keras.Model` {"latent": (batch, latent_dim), "label": (batch,)} -> (batch, *input_shape) that holds the
