@@ -80,7 +80,7 @@ class TextToImage(Application):
 
     data: str = option("shapes", "`shapes`, a CSV file of file,caption, or a folder with one.")
     model: str = option("unclip", "Model of the catalogue.")
-    epochs: int = option(20, "Passes over the training data.", minimum=1)
+    epochs: int = option(16, "Passes over the training data.", minimum=1)
     batch_size: int = option(32, "Samples per step, over all devices together.", minimum=1)
     learning_rate: float = option(1.5e-3, "Largest learning rate.", minimum=0)
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
