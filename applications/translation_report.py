@@ -39,6 +39,8 @@ def translator(model: keras.Model, target: dict[str, Any]) -> Callable[[np.ndarr
 
 def report(app: ImageTranslation, model: keras.Model, datasets: DomainData) -> Result:
     """Returns what the report shows of a packaged model."""
+    import keras
+
     from applications.core.report import Result, Table
 
     directions = [app.direction] if app.needs_pairs else [app.direction, _reverse(app.direction)]
@@ -51,6 +53,7 @@ def report(app: ImageTranslation, model: keras.Model, datasets: DomainData) -> R
         metrics |= {prefix + name: value for name, value in scores.items()}
         shown[direction] = sources, found, truths
     if not app.needs_pairs:
+        keras.utils.set_random_seed(app.seed)  # so that every evaluation builds the same untrained networks
         fresh = app.packaged(app.build(datasets), datasets)
         trained, untrained = cycle_error(model, datasets), cycle_error(fresh, datasets)
         for name, errors in (("cycle_error", trained), ("untrained_cycle_error", untrained)):
