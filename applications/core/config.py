@@ -46,17 +46,23 @@ def _default(field: dataclasses.Field) -> Any:
     return field.default
 
 
-def describe(cls: type, prefix: str = "") -> tuple[Option, ...]:
-    """Lists every option of a configuration class, nested groups included, in the order they are declared."""
+def describe(cls: type, prefix: str = "", usual: Any = None) -> tuple[Option, ...]:
+    """Lists every option of a configuration class, nested groups included, in the order they are declared.
+
+    Args:
+        cls: A configuration dataclass.
+        prefix: Dotted path of it within the whole configuration.
+        usual: An instance with the defaults, where they are not those of the class: a task may have its own of a group.
+    """
     hints = typing.get_type_hints(cls)
     found: list[Option] = []
     for field in dataclasses.fields(cls):
-        kind = hints[field.name]
-        if dataclasses.is_dataclass(kind):
-            found += describe(typing.cast(type, kind), f"{prefix}{field.name}.")
+        default = _default(field) if usual is None else getattr(usual, field.name)
+        if dataclasses.is_dataclass(default):
+            found += describe(type(default), f"{prefix}{field.name}.", default)
         else:
             path = prefix + field.name
-            found.append(Option(path, kind, _default(field), field.metadata.get("help", ""), field))
+            found.append(Option(path, hints[field.name], default, field.metadata.get("help", ""), field))
     return tuple(found)
 
 
@@ -161,13 +167,14 @@ def _check_range(value: Any, field: dataclasses.Field, path: str) -> None:
             raise UserError(f"{path}: expected a value {bounds}, received {number!r}.")
 
 
-def from_dict(cls: type[T], values: dict[str, Any], prefix: str = "") -> T:
+def from_dict(cls: type[T], values: dict[str, Any], prefix: str = "", usual: T | None = None) -> T:
     """Builds the configuration `cls` from nested plain data.
 
     Args:
         cls: A configuration dataclass.
         values: Nested dict as read from YAML; missing keys take their defaults.
         prefix: Dotted path of `values` within the whole configuration, for messages.
+        usual: What missing keys are taken from, instead of the defaults of the class.
 
     Returns:
         An instance of `cls`.
@@ -186,11 +193,12 @@ def from_dict(cls: type[T], values: dict[str, Any], prefix: str = "") -> T:
             if not isinstance(value, dict):
                 names = ", ".join(f.name for f in dataclasses.fields(kind))
                 raise UserError(f"{path}: expected a group of options ({names}), received {value!r}.")
-            arguments[name] = from_dict(typing.cast(type, kind), value, f"{path}.")
+            default = _default(fields[name]) if usual is None else getattr(usual, name)
+            arguments[name] = from_dict(type(default), value, f"{path}.", default)
         else:
             arguments[name] = _convert(value, kind, path)
             _check_range(arguments[name], fields[name], path)
-    return cls(**arguments)
+    return cls(**arguments) if usual is None else dataclasses.replace(typing.cast(Any, usual), **arguments)
 
 
 def _by_name(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

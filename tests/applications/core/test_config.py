@@ -232,3 +232,20 @@ def test_every_application_explains_every_option():
         for entry in describe(cls):
             assert entry.help.endswith("."), f"{task}: {entry.path}"
         cls().check()
+
+
+def test_described_defaults_are_those_of_the_application_and_stay_when_another_option_is_given():
+    from applications.core.registry import application_class, applications
+
+    for task in applications():
+        cls = application_class(task)
+        usual = to_dict(cls())
+        for entry in describe(cls):
+            value: Any = usual
+            for part in entry.path.split("."):
+                value = value[part]
+            shown = list(entry.default) if isinstance(entry.default, tuple) else entry.default
+            assert shown == value, f"{task}: {entry.path}"
+            group_name, _, name = entry.path.partition(".")
+            if name and value is not None:
+                assert to_dict(from_dict(cls, {group_name: {name: value}})) == usual, f"{task}: {entry.path}"
