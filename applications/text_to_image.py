@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from applications.core.application import Application, ScheduleName, Serving
+from applications.core.application import Application, OptimizerName, ScheduleName, Serving
 from applications.core.config import group, option
 from applications.core.errors import UserError
-from applications.core.optimization import ScheduleOptions
+from applications.core.optimization import OptimizerOptions, ScheduleOptions
 
 if TYPE_CHECKING:
     import keras
@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
 # What learns the shapes within minutes on two cores; `--model-options` goes before it.
 SIZES: dict[str, Any] = {
-    **{"patch_size": 4, "image_layers": 2, "image_heads": 2, "image_dim": 64},
+    **{"image_layers": 2, "image_heads": 2, "image_dim": 64},
     **{"num_layers": 2, "num_heads": 2, "hidden_dim": 64, "embedding_dim": 64},
     **{"prior_layers": 2, "prior_heads": 2, "prior_dim": 96},
     **{"filters": 16, "multipliers": (1, 2, 4), "attention_sizes": (12, 6), "groups": 8},
-    **{"target": "clean", "ema_decay": 0.995, "text_dropout": 0.1},
+    # The decoder reads the text itself, often without an embedding: from CLIP it hardly learns which thing is left of
+    # which, since CLIP need not know.
+    **{"text_layers": 2, "embedding_dropout": 0.5, "text_dropout": 0.1},
+    **{"target": "clean", "schedule": "linear", "ema_decay": 0.995},
 }
 
 
@@ -37,6 +40,15 @@ class Warmup(ScheduleOptions):
     """How the learning rate changes: Transformers want a small one first."""
 
     warmup_epochs: float = option(1.0, "Epochs over which the learning rate rises linearly from zero.", minimum=0)
+
+
+@dataclass(frozen=True)
+class Decay(OptimizerOptions):
+    """What the optimiser does beyond its learning rate: without decay CLIP learns few captions by heart."""
+
+    weight_decay: float | None = option(
+        0.1, "Decoupled weight decay per step, biases and norm gains are spared; none: 0.004 for `adamw`.", minimum=0
+    )
 
 
 @dataclass(frozen=True)
@@ -80,9 +92,11 @@ class TextToImage(Application):
 
     data: str = option("shapes", "`shapes`, a CSV file of file,caption, or a folder with one.")
     model: str = option("unclip", "Model of the catalogue.")
-    epochs: int = option(16, "Passes over the training data.", minimum=1)
-    batch_size: int = option(32, "Samples per step, over all devices together.", minimum=1)
-    learning_rate: float = option(1.5e-3, "Largest learning rate.", minimum=0)
+    epochs: int = option(12, "Passes over the training data.", minimum=1)
+    batch_size: int = option(16, "Samples per step, over all devices together.", minimum=1)
+    learning_rate: float = option(1e-3, "Largest learning rate.", minimum=0)
+    optimizer: OptimizerName = option("adamw", "Optimiser.")
+    optimizer_options: OptimizerOptions = group(Decay, "Optimiser.")
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
     schedule_options: ScheduleOptions = group(Warmup, "Learning rate.")
     image_size: tuple[int, ...] | None = option(
@@ -149,7 +163,8 @@ class TextToImage(Application):
 
     def build(self, datasets: CaptionedImages, dtype: str | None = None) -> keras.Model:  # type: ignore[override]
         words, shape = vocabulary_of(datasets), tuple(int(n) for n in datasets.images.max_shape)
-        return self.create(shape, words.length, vocab_size=words.size, dtype=dtype, **SIZES)
+        options = {**SIZES, "patch_size": patch_size(shape), "dtype": dtype}
+        return self.create(shape, words.length, vocab_size=words.size, **options)
 
     def compile(self, model: keras.Model, optimizer: keras.Optimizer, **execution: Any) -> None:
         model.compile(optimizer=optimizer, **execution)
@@ -220,26 +235,27 @@ class TextToImage(Application):
 
         sizes, random = {**SIZES, **self.model_options}, np.random.default_rng(0)
         low, high = datasets.value_range
-        pixels = datasets.images.as_array(datasets.split["train"][:16]).astype(np.float32)
-        count, length = len(pixels), datasets.length
-        noise = {
-            "embedding": (count, sizes["embedding_dim"]),
-            "features": (count, length, sizes["hidden_dim"]),
+        chosen, words = datasets.split["train"][:16], vocabulary_of(datasets)
+        pixels, count = datasets.images.as_array(chosen).astype(np.float32), len(chosen)
+        samples = {
+            "input": (pixels - low) * (2 / (high - low)) - 1,
+            "step": random.integers(0, 1000, count).astype(np.int32),
+            "embedding": random.normal(size=(count, sizes["embedding_dim"])).astype(np.float32),
         }
+        if sizes["text_layers"]:
+            samples["token_ids"], text = words.encode([datasets.captions[i] for i in chosen]), "the token numbers"
+        else:
+            shape, text = (count, words.length, sizes["hidden_dim"]), "the features, as the other parts make them,"
+            samples["features"] = random.normal(size=shape).astype(np.float32)
         return Serving(
-            samples={
-                "input": (pixels - low) * (2 / (high - low)) - 1,
-                "step": random.integers(0, 1000, count).astype(np.int32),
-                **{name: random.normal(size=shape).astype(np.float32) for name, shape in noise.items()},
-            },
+            samples=samples,
             labels=(),
             signature={
                 "input": "a noisy picture from -1 to 1, the number of its step, the embedding of a picture (times the "
-                "root of its length), and the features of a text's tokens, both as the other parts of model.keras make "
-                "them",
-                "output": "the noise in the picture",
+                f"root of its length) as the other parts of model.keras make it, and {text} of a text",
+                "output": "the clean picture" if sizes["target"] == "clean" else "the noise in the picture",
             },
-            files={FILE: vocabulary_of(datasets).json},
+            files={FILE: words.json},
         )
 
     def search_space(self) -> dict[str, Any]:
@@ -248,10 +264,17 @@ class TextToImage(Application):
         sizes: dict[str, Space] = {
             "learning_rate": Real(3e-4, 3e-3, log=True),
             "batch_size": Choice(32, 64, 128),
-            "model_options.filters": Choice(32, 48, 64),
+            "model_options.filters": Choice(16, 32, 48),
             "model_options.schedule": Choice("linear", "cosine"),
         }
         return sizes
+
+
+def patch_size(shape: tuple[int, ...]) -> int:
+    """Returns the patch of CLIP's image encoder: a quarter of the shorter side where it divides both sides, else 4."""
+    height, width = shape[:2]
+    quarter = min(height, width) // 4
+    return quarter if quarter and height % quarter == width % quarter == 0 else 4
 
 
 def with_words(datasets: CaptionedImages, words: Vocabulary) -> CaptionedImages:

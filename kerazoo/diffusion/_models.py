@@ -115,7 +115,7 @@ class Diffusion(OwnOptimizer):
         if training:
             steps = keras.random.randint((count,), 0, self.schedule.timesteps, seed=self.seed_generator)
             noise = keras.random.normal(ops.shape(x), dtype="float32", seed=self.seed_generator)
-            told = self._drop(told, keras.random.uniform((count,), seed=self.seed_generator))
+            told = self._drop(told, count)
         else:
             steps = (2 * ops.arange(count) + 1) * self.schedule.timesteps // (2 * count)
             noise = keras.random.normal(ops.shape(x), dtype="float32", seed=0)
@@ -160,11 +160,14 @@ class Diffusion(OwnOptimizer):
             raise ValueError(f"{self.name!r} learns from {{{wanted}}}. Received: {', '.join(sorted(given))}")
         return given.pop(INPUT), given
 
-    def _drop(self, told: dict[str, Any], draw: Any) -> dict[str, Any]:
-        """Says nothing to some samples; what is dropped equally often is dropped at once."""
+    def _drop(self, told: dict[str, Any], count: Any) -> dict[str, Any]:
+        """Says nothing to some samples; what is dropped equally often is dropped at once, the rest independently."""
+        rates = dict.fromkeys(self.dropped.get(name, 0.0) for name in told)
+        draws = {rate: keras.random.uniform((count,), seed=self.seed_generator) for rate in rates}
         left = {}
         for name, value in told.items():
-            silent = ops.reshape(draw < self.dropped.get(name, 0.0), (-1, *[1] * (len(value.shape) - 1)))
+            rate = self.dropped.get(name, 0.0)
+            silent = ops.reshape(draws[rate] < rate, (-1, *[1] * (len(value.shape) - 1)))
             left[name] = ops.where(silent, ops.convert_to_tensor(self.nothing, dtype=value.dtype), value)
         return left
 

@@ -42,7 +42,8 @@ class UnCLIP(OwnOptimizer):
     Args:
         clip: Encoders of pictures and texts, a `kerazoo.clip_tiny` or the like.
         prior: `Diffusion` of embeddings of length sqrt(d), told `embedding` and `features` of a text.
-        decoder: `Diffusion` of pictures in [-1, 1], told `embedding` of a picture and `features` of a text.
+        decoder: `Diffusion` of pictures in [-1, 1], told `embedding` of a picture and `features` of a text, or its
+            `token_ids`.
         **options: Those of every `keras.Model`.
     """
 
@@ -76,7 +77,7 @@ class UnCLIP(OwnOptimizer):
         if self.prior.trainable:
             found["prior"] = self.prior({INPUT: pictures, **texts}, training=training)
         if self.decoder.trainable:
-            told = {EMBEDDING: pictures, FEATURES: texts[FEATURES]}
+            told = self._told_decoder(pictures, texts[FEATURES], inputs[TOKENS])
             found["decoder"] = self.decoder({INPUT: inputs[IMAGES], **told}, training=training)
         return found
 
@@ -86,6 +87,10 @@ class UnCLIP(OwnOptimizer):
 
     def _told(self, texts: dict[str, Any]) -> dict[str, Any]:
         return {name: ops.stop_gradient(self._scaled(x) if name == EMBEDDING else x) for name, x in texts.items()}
+
+    def _told_decoder(self, embedding: Any, features: Any, token_ids: Any) -> dict[str, Any]:
+        known = {EMBEDDING: embedding, FEATURES: features, TOKENS: token_ids}
+        return {name: value for name, value in known.items() if name in self.decoder.denoiser.input}
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -144,7 +149,7 @@ class UnCLIP(OwnOptimizer):
             -1, candidates, drawn.shape[-1]
         )
         closest = np.einsum("ncd,nd->nc", drawn, texts[EMBEDDING]).argmax(1)
-        told = {EMBEDDING: drawn[np.arange(len(drawn)), closest], FEATURES: texts[FEATURES]}
+        told = self._told_decoder(drawn[np.arange(len(drawn)), closest], texts[FEATURES], token_ids)
         return self.decoder.generate(len(token_ids), told=told, guidance_scale=guidance_scale, **options)
 
     def vary(self, images: Any, *, guidance_scale: float = 3.0, **options: Any) -> np.ndarray:
@@ -201,18 +206,30 @@ def _prior(length: int, text_dim: int, dim: int, width: int, num_layers: int, nu
     return keras.Model(inputs, outputs, name="prior_denoiser")
 
 
+def _text_encoder(tokens: Any, vocab_size: int, width: int, num_layers: int, num_heads: int) -> keras.KerasTensor:
+    """What the decoder reads of a text itself: a vector for each token, as in GLIDE."""
+    x = layers.Embedding(vocab_size, width, name="text_tokens")(tokens)
+    x = PositionEmbedding(tokens.shape[1], name="text_positions")(x)
+    transformer = Transformer(
+        num_heads=num_heads, mlp_dim=4 * width, pre_norm=True, epsilon=1e-5, activation="gelu", dropout_rate=0.0
+    )
+    for index in range(1, num_layers + 1):
+        x = transformer.block(x, f"text_block{index}")
+    return layers.LayerNormalization(epsilon=1e-5, name="text_norm")(x)
+
+
 def _decoder(
-    network: unets.DenoisingUNet, image_shape: Any, length: int, text_dim: int, dim: int, count: int
+    network: unets.DenoisingUNet, image_shape: Any, told: dict[str, keras.KerasTensor], features: Any, count: int
 ) -> keras.Model:
-    """The U-Net, told an embedding, which joins the step and becomes `count` tokens beside those of the text."""
-    told = {
-        EMBEDDING: keras.Input((dim,), name=EMBEDDING),
-        FEATURES: keras.Input((length, text_dim), name=FEATURES),
-    }
-    vector = layers.Dense(4 * network.filters, name="embedding_fc")(told[EMBEDDING])
+    """The U-Net, told an embedding, which joins the step and becomes `count` tokens beside the features of the text. A
+    text that it reads itself joins the step, too, with its last token."""
+    vector, text_dim = layers.Dense(4 * network.filters, name="embedding_fc")(told[EMBEDDING]), features.shape[-1]
+    if TOKENS in told:
+        whole = layers.Dense(4 * network.filters, name="text_fc")(TakeToken(-1, name="text_whole")(features))
+        vector = layers.Add(name="vector")([vector, whole])
     own = layers.Dense(count * text_dim, name="embedding_context")(told[EMBEDDING])
     own = layers.Reshape((count, text_dim), name="embedding_tokens")(own)
-    context = layers.Concatenate(axis=1, name="context")([own, told[FEATURES]])
+    context = layers.Concatenate(axis=1, name="context")([own, features])
     return network.build("unclip", image_shape, told=told, vector=vector, context=context)
 
 
@@ -240,9 +257,11 @@ def unclip(
     decoder_heads: int = 1,
     groups: int = 32,
     context_tokens: int = 4,
+    text_layers: int = 0,
     schedule: str = "cosine",
     timesteps: int = 1000,
     target: str = "noise",
+    prior_dropout: float = 0.1,
     embedding_dropout: float = 0.1,
     text_dropout: float = 0.5,
     multi_positive: bool = True,
@@ -276,11 +295,16 @@ def unclip(
         decoder_heads: Heads of every attention of the decoder.
         groups: Groups of its normalisations.
         context_tokens: How many tokens the embedding of a picture becomes in the context.
+        text_layers: Blocks of a text encoder of the decoder's own, with the widths of CLIP's, as in GLIDE, from which
+            the paper has its decoder: it learns what CLIP need not know, such as which thing is left of which. With 0
+            the decoder is told CLIP's features of the text, as in karlo, the open implementation.
         schedule: Noise of the steps, `"linear"` or `"cosine"`.
         timesteps: Number of steps.
         target: What the decoder estimates, `"noise"` or the `"clean"` picture, which short trainings learn sooner.
-        embedding_dropout: How often prior and decoder are told nothing at all in training, in [0, 1).
-        text_dropout: How often the decoder is not told the text in training, in [0, 1).
+        prior_dropout: How often the prior is told nothing in training, in [0, 1).
+        embedding_dropout: How often the decoder is not told the embedding in training, in [0, 1).
+        text_dropout: How often the decoder is not told the text in training, in [0, 1); of another value than
+            `embedding_dropout` it is dropped independently of it, of the same value together with it.
         multi_positive: Whether equal texts in a batch all count as right for CLIP.
         ema_decay: Share of the averaged weights that a step keeps, in [0, 1).
         dropout_rate: Fraction of values dropped inside the decoder's residual blocks, in [0, 1).
@@ -298,11 +322,13 @@ def unclip(
     References:
         Ramesh et al. (2022), https://arxiv.org/abs/2204.06125
     """
-    for word in ("embedding_dropout", "text_dropout"):
-        checks.fraction(word, {"embedding_dropout": embedding_dropout, "text_dropout": text_dropout}[word])
+    rates = {"prior_dropout": prior_dropout, "embedding_dropout": embedding_dropout, "text_dropout": text_dropout}
+    for word, rate in rates.items():
+        checks.fraction(word, rate)
     counts = {"prior_layers": prior_layers, "prior_heads": prior_heads, "prior_dim": prior_dim}
     for word, value in {**counts, "decoder_heads": decoder_heads, "context_tokens": context_tokens}.items():
         checks.positive_int(word, value)
+    checks.positive_int("text_layers", text_layers, minimum=0)
     if prior_dim % prior_heads or prior_dim % 2:
         raise ValueError(
             "prior_dim must be even and a multiple of prior_heads. "
@@ -320,14 +346,20 @@ def unclip(
         _prior(max_length, hidden_dim, embedding_dim, prior_dim, prior_layers, prior_heads),
         target="clean",
         limits=None,
-        dropped=dict.fromkeys((EMBEDDING, FEATURES), embedding_dropout),
+        dropped=dict.fromkeys((EMBEDDING, FEATURES), prior_dropout),
         **noise,
         name="prior",
     )
+    told = {EMBEDDING: keras.Input((embedding_dim,), name=EMBEDDING)}
+    if text_layers:
+        told[TOKENS] = keras.Input((max_length,), dtype="int32", name=TOKENS)
+        features = _text_encoder(told[TOKENS], vocab_size, hidden_dim, text_layers, num_heads)
+    else:
+        features = told[FEATURES] = keras.Input((max_length, hidden_dim), name=FEATURES)
     decoder = Diffusion(
-        _decoder(network, image_shape, max_length, hidden_dim, embedding_dim, context_tokens),
+        _decoder(network, image_shape, told, features, context_tokens),
         target=target,
-        dropped={EMBEDDING: embedding_dropout, FEATURES: max(text_dropout, embedding_dropout)},
+        dropped={**dict.fromkeys(told, text_dropout), EMBEDDING: embedding_dropout},
         **noise,
         name="decoder",
     )

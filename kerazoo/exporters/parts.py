@@ -167,9 +167,11 @@ def _clip(model: Any) -> Parts:
     return Parts(models, ("match.py",), {**files, "scale": scale})
 
 
-def _noise(diffusions: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns the facts about networks that take noise away, by name, and samples for them."""
+def _noise(diffusions: Mapping[str, Any], words: int = 1) -> dict[str, dict[str, Any]]:
+    """Returns the facts about networks that take noise away, by name, and samples for them; `words` are known."""
     import numpy as np
+
+    from kerazoo.diffusion import _models, unclip
 
     facts, samples, random = {}, {}, np.random.default_rng(0)
     for name, model in diffusions.items():
@@ -179,8 +181,9 @@ def _noise(diffusions: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             "target": model.target,
             "limits": model.limits,
             "nothing": model.nothing,
+            "told": sorted(model.denoiser.input.keys() - {_models.INPUT, _models.STEP}),
         }
-        highest = {"step": model.schedule.timesteps, "label": model.nothing + 1}
+        highest = {"step": model.schedule.timesteps, "label": model.nothing + 1, unclip.TOKENS: words}
         samples[name] = {
             tensor.name: random.integers(highest[tensor.name], size=4).astype(tensor.dtype)
             if tensor.name in highest
@@ -195,7 +198,7 @@ def _unclip(model: Any) -> Parts:
 
     reader = model.reader
     diffusions = {"prior": model.prior, "decoder": model.decoder}
-    found = _noise(diffusions)
+    found = _noise(diffusions, words=reader.get_layer("token_embedding").input_dim)
     models = {"reader": keras.Model(reader.input, [reader.output["embedding"], reader.output["features"]])}
     models |= {name: diffusion.average for name, diffusion in diffusions.items()}
     return Parts(models, ("draw.py", "denoise.py"), {"reader": "{reader}", **found["facts"]}, found["samples"])

@@ -137,14 +137,14 @@ def test_an_autoencoder_and_a_clip_run_from_the_files_alone(
     assert [int(word) for word in answer.split()] == np.asarray(model(batch)).argmax(axis=1).tolist()
 
 
-DRAWN = [("ddpm_small", "litert"), ("unclip", "onnx")]
+DRAWN = [("ddpm_small", "litert", {}), ("unclip", "onnx", {}), ("unclip", "litert", {"text_layers": 1})]
 
 
-@pytest.mark.parametrize(("name", "format"), DRAWN)
+@pytest.mark.parametrize(("name", "format", "options"), DRAWN)
 def test_pictures_are_drawn_from_the_files_alone(
-    name: str, format: str, pythons: dict[str, Path], tmp_path: Path
+    name: str, format: str, options: dict[str, Any], pythons: dict[str, Path], tmp_path: Path
 ) -> None:
-    model, folder = zoo.fresh(name), tmp_path / "parts"
+    model, folder = zoo.fresh(name, **options), tmp_path / "parts"
     zoo.perturb(model, spread=0.3)  # weights so small that each pixel ends at -1 or 1 would prove little
     reports = export_parts(model, folder, format)
     if name == "unclip":

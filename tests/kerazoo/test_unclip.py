@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,15 @@ import zoo
 import kerazoo
 
 PARTS = ("clip", "prior", "decoder")
+both_forms = pytest.mark.parametrize("text_layers", [0, 1], ids=["told features", "reads itself"])
+
+
+@functools.cache
+def built(text_layers: int) -> keras.Model:
+    """Returns a shared model with perturbed weights whose decoder is told features of the text, or reads it itself."""
+    model = zoo.fresh("unclip", text_layers=text_layers)
+    zoo.perturb(model)
+    return model
 
 
 def test_sizes_of_the_parts() -> None:
@@ -40,9 +50,10 @@ def test_the_loss_is_the_sum_of_all_parts() -> None:
     assert found["clip_loss"] == pytest.approx(model.clip.evaluate(inputs, verbose=0), rel=1e-5)
 
 
+@both_forms
 @pytest.mark.parametrize("part", PARTS)
-def test_a_loss_moves_its_own_part_alone(part: str) -> None:
-    model, (inputs, _) = zoo.built("unclip"), zoo.batch("unclip")
+def test_a_loss_moves_its_own_part_alone(part: str, text_layers: int) -> None:
+    model, (inputs, _) = built(text_layers), zoo.batch("unclip")
     with tf.GradientTape() as tape:
         said = model(inputs, training=True)
         loss = getattr(model, part).compute_loss(inputs, None, said[part], training=False)
@@ -105,8 +116,9 @@ def test_padding_says_nothing() -> None:
     )
 
 
-def test_draws() -> None:
-    model = zoo.built("unclip")
+@both_forms
+def test_draws(text_layers: int) -> None:
+    model = built(text_layers)
     tokens = np.array([[3, 9, 0, 0, 0], [4, 5, 9, 0, 0]], "int32")
     pictures = model.generate(tokens, steps=4, seed=0)
     assert pictures.shape == (2, 8, 8, 3)
@@ -117,6 +129,38 @@ def test_draws() -> None:
     assert model.vary(pictures, steps=4, seed=0).shape == pictures.shape
     with pytest.raises(ValueError, match=r"token_ids must have the shape \(count, 5\)"):
         model.generate(tokens[:, :4])
+
+
+def test_a_decoder_that_reads_learns_from_the_order_of_the_words() -> None:
+    """It has token numbers for features, and its answer depends on each of them and on where they stand."""
+    network, random = built(1).decoder.denoiser, np.random.default_rng(0)
+    assert sorted(network.input) == ["embedding", "input", "step", "token_ids"]
+    inputs = {
+        "input": random.normal(size=(1, 8, 8, 3)).astype("float32"),
+        "step": np.array([7], "int32"),
+        "embedding": random.normal(size=(1, 6)).astype("float32"),
+        "token_ids": np.array([[3, 4, 9, 0, 0]], "int32"),
+    }
+    before = zoo.value(network(inputs))
+    for other in ([[4, 3, 9, 0, 0]], [[3, 5, 9, 0, 0]], [[3, 4, 0, 9, 0]]):
+        assert np.abs(zoo.value(network({**inputs, "token_ids": np.array(other, "int32")})) - before).max() > 1e-5
+
+
+def test_the_decoder_is_told_the_text_alone_now_and_then() -> None:
+    """As in the paper embedding and text are dropped independently; what the prior is told of a text goes at once."""
+    model = zoo.fresh("unclip", embedding_dropout=0.5, text_dropout=0.25, prior_dropout=0.25)
+    told = {"embedding": np.ones((8000, 6), "float32"), "features": np.ones((8000, 5, 8), "float32")}
+
+    def kept(part: Any) -> tuple[np.ndarray, np.ndarray]:
+        left = {name: zoo.value(x) for name, x in part._drop(told, 8000).items()}
+        return left["embedding"].all(1), left["features"].all((1, 2))
+
+    embedding, features = kept(model.decoder)
+    for found, expected in ((~embedding, 0.5), (~features, 0.25), (features & ~embedding, 0.375)):
+        assert found.mean() == pytest.approx(expected, abs=0.03)
+    embedding, features = kept(model.prior)
+    np.testing.assert_array_equal(embedding, features)
+    assert (~embedding).mean() == pytest.approx(0.25, abs=0.03)
 
 
 def test_of_several_embeddings_the_closest_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,8 +178,9 @@ def test_of_several_embeddings_the_closest_is_drawn(monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(told[0], text, rtol=1e-5)
 
 
-def test_a_reloaded_model_draws_the_same(tmp_path: Path) -> None:
-    model, tokens = zoo.built("unclip"), np.array([[3, 9, 0, 0, 0]], "int32")
+@both_forms
+def test_a_reloaded_model_draws_the_same(text_layers: int, tmp_path: Path) -> None:
+    model, tokens = built(text_layers), np.array([[3, 9, 0, 0, 0]], "int32")
     model.save(tmp_path / "model.keras")
     again = kerazoo.load_model(tmp_path / "model.keras")
     found, expected = (one.generate(tokens, steps=3, seed=0) for one in (again, model))
@@ -144,12 +189,12 @@ def test_a_reloaded_model_draws_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", ["saved_model", "litert", "onnx"])
-@pytest.mark.parametrize("part", ["prior", "decoder"])
-def test_parts_are_exported(part: str, format: str, tmp_path: Path) -> None:
-    network, random = getattr(zoo.built("unclip"), part).average, np.random.default_rng(0)
+@pytest.mark.parametrize(("part", "text_layers"), [("prior", 0), ("decoder", 0), ("decoder", 1)])
+def test_parts_are_exported(part: str, text_layers: int, format: str, tmp_path: Path) -> None:
+    network, random = getattr(built(text_layers), part).average, np.random.default_rng(0)
     samples = {
-        tensor.name: random.integers(0, 50, 4).astype("int32")
-        if tensor.name == "step"
+        tensor.name: random.integers(0, 10, (4, *tensor.shape[1:])).astype("int32")
+        if tensor.dtype == "int32"
         else random.normal(size=(4, *tensor.shape[1:])).astype("float32")
         for tensor in network.inputs
     }

@@ -28,7 +28,8 @@ def pictures(token_ids, candidates=2, guidance_scale=3.0, steps=50, seed=0):
     found = scaled(drawn(facts["prior"], len(token_ids) * candidates, repeated, steps, seed=seed))
     found = found.reshape(len(token_ids), candidates, -1)
     closest = np.einsum("ncd,nd->nc", found, texts["embedding"]).argmax(axis=1)
-    told = {"embedding": found[np.arange(len(found)), closest], "features": features}
+    known = {"embedding": found[np.arange(len(found)), closest], "features": features, "token_ids": token_ids}
+    told = {name: known[name] for name in facts["decoder"]["told"]}
     return drawn(facts["decoder"], len(token_ids), told, steps, guidance_scale, seed)
 
 
