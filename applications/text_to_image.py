@@ -30,7 +30,7 @@ SIZES: dict[str, Any] = {
     **{"filters": 16, "multipliers": (1, 2, 4), "attention_sizes": (12, 6), "groups": 8},
     # The decoder reads the text itself, often without an embedding: from CLIP it hardly learns which thing is left of
     # which, since CLIP need not know.
-    **{"text_layers": 2, "embedding_dropout": 0.5, "text_dropout": 0.1},
+    **{"text_layers": 2, "embedding_dropout": 0.75, "text_dropout": 0.1},
     **{"target": "clean", "schedule": "linear", "ema_decay": 0.995},
 }
 
@@ -263,7 +263,7 @@ class TextToImage(Application):
 
         sizes: dict[str, Space] = {
             "learning_rate": Real(3e-4, 3e-3, log=True),
-            "batch_size": Choice(32, 64, 128),
+            "batch_size": Choice(16, 32, 64),
             "model_options.filters": Choice(16, 32, 48),
             "model_options.schedule": Choice("linear", "cosine"),
         }

@@ -245,6 +245,8 @@ BAD: list[tuple[str, Any]] = [
     ("prior_dim", 0),
     ("decoder_heads", 0),
     ("context_tokens", 0),
+    ("text_layers", -1),
+    ("prior_dropout", 1.0),
     ("embedding_dropout", 1.0),
     ("text_dropout", -0.1),
     ("head_filters", 0),
