@@ -103,8 +103,8 @@ CARDS = (
             "All sizes are for a laptop: the paper's networks have billions of parameters.",
             "CLIP, prior and decoder are trained at once, without a gradient from one to another; freeze parts to "
             "train them one after another.",
-            "The decoder is told CLIP's features of the text, as in karlo; `text_layers` gives it an encoder of its own, "
-            "as in the paper.",
+            "The decoder is told CLIP's features of the text, as in karlo; `text_layers` gives it an encoder of its "
+            "own, as in the paper.",
             "The decoder is the U-Net of DDPM, estimates no variance, and draws the final size: no network enlarges.",
             "Embeddings have the length of the root of their size, instead of a constant found by experiment.",
             "The average of the weights begins as a plain mean, so that short trainings forget the initial weights.",
