@@ -185,7 +185,7 @@ def _noise(diffusions: Mapping[str, Any], words: int = 1) -> dict[str, dict[str,
         }
         highest = {"step": model.schedule.timesteps, "label": model.nothing + 1, unclip.TOKENS: words}
         samples[name] = {
-            tensor.name: random.integers(highest[tensor.name], size=4).astype(tensor.dtype)
+            tensor.name: random.integers(highest[tensor.name], size=(4, *tensor.shape[1:])).astype(tensor.dtype)
             if tensor.name in highest
             else random.normal(size=(4, *tensor.shape[1:])).astype(tensor.dtype)
             for tensor in model.average.inputs
