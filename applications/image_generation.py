@@ -56,7 +56,9 @@ class ImageGeneration(Application):
     model: str = option("dcgan", "Model of the catalogue that draws pictures.")
     epochs: int = option(300, "Passes over the training data.", minimum=1)
     batch_size: int = option(64, "Samples per step, over all devices together.", minimum=1)
-    learning_rate: float = option(5e-4, "Largest learning rate, of every network.", minimum=0)
+    learning_rate: float | None = option(  # type: ignore[assignment]
+        None, "Largest learning rate, of every network; none: 2e-3 for `gan` and `cgan`, 5e-4 for others.", minimum=0
+    )
     schedule: ScheduleName = option("cosine", "How the learning rate changes.")
     image_size: tuple[int, ...] | None = option(
         None,
@@ -101,6 +103,13 @@ class ImageGeneration(Application):
     def monitor(self) -> tuple[str, str]:  # type: ignore[override]
         """Nothing says which epoch of networks that train against each other is best: the last one counts."""
         return ("", "") if self.is_adversarial else ("val_loss", "min")
+
+    @property
+    def peak_rate(self) -> float:
+        """What suits the model, unless it is given: dense networks with the papers' small weights need large steps."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return 2e-3 if self.model in ("gan", "cgan") else 5e-4
 
     @property
     def default_beta_1(self) -> float:  # type: ignore[override]
@@ -254,7 +263,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "vae": {"latent_dim": 16, "hidden_units": [256, 256], "activation": "relu", "kernel_initializer": "glorot_uniform"},
     "conditional_vae": {"latent_dim": 16, "hidden_units": [256, 256], "beta": 0.2},  # 1 draws the mean of each class
     "gan": {"latent_dim": 32, "hidden_units": [256, 256], "maxout_units": [128, 128]},
-    "cgan": {"latent_dim": 32, "latent_units": 128, "label_units": 128, "joint_units": 256},
+    # Dropped units of the generator make its pictures differ during training, so that it does not heed the noise.
+    "cgan": {"latent_dim": 32, "latent_units": 128, "label_units": 128, "joint_units": 256, "dropout_rate": 0.0},
     "dcgan": {"latent_dim": 32, "filters": 32},
     "conditional_dcgan": {"latent_dim": 32, "filters": 32, "dense_units": 256},
     "acgan": {

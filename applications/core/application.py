@@ -320,8 +320,8 @@ class Application:
             raise UserError("steps_per_execution: several workers take one step at a time; leave it at 1.")
         if self.batch_size == "max" and self.strategy == "multi-worker":
             raise UserError("batch_size: max is found on one machine; give a number, or use another --strategy.")
-        if self.learning_rate <= 0:
-            raise UserError(f"learning_rate: expected a value above 0, received {self.learning_rate:g}.")
+        if self.peak_rate <= 0:
+            raise UserError(f"learning_rate: expected a value above 0, received {self.peak_rate:g}.")
         if self.name is not None and (not self.name.strip() or Path(self.name).name != self.name or self.name == ".."):
             raise UserError(f"name: expected a folder name without slashes, received {self.name!r}.")
         if self.name is not None and len(os.fsencode(self.name)) > 200:
@@ -382,6 +382,11 @@ class Application:
             make_loss(self.loss)
 
     # What core asks -------------------------------------------------------------------------------------------------
+
+    @property
+    def peak_rate(self) -> float:
+        """The largest learning rate; a task may choose it by the model where the option leaves it open."""
+        return self.learning_rate
 
     @property
     def samples_per_step(self) -> int:

@@ -98,7 +98,7 @@ class Fit:
         app = self.application
         rate = optimization.make_schedule(
             app.schedule,
-            optimization.scaled_rate(app.learning_rate, app.samples_per_step, app),
+            optimization.scaled_rate(app.peak_rate, app.samples_per_step, app),
             epochs=app.epochs,
             steps_per_epoch=self.steps,
             options=app.schedule_options,
@@ -212,7 +212,7 @@ class Fit:
         elif best.weights is None:
             raise UserError(
                 f"The {culprit} became infinite or NaN in epoch {epoch}: lower --learning-rate "
-                f"(it is {app.learning_rate:g}) or set --optimizer-options.clip-norm 1."
+                f"(it is {app.peak_rate:g}) or set --optimizer-options.clip-norm 1."
             )
         self.session.show(f"The {culprit} became NaN in epoch {epoch}; the {kept} before it is kept.")
 

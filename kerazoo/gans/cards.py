@@ -170,6 +170,7 @@ CARDS = (
         },
         deviations=(
             "The momentum stays at 0.5 instead of growing to 0.7.",
+            "The noise has mean 0 and variance 1, as in the code of the first paper; the text says unit hypercube.",
             "The discriminator ends in a logit; its sigmoid is part of the loss.",
         ),
     ),

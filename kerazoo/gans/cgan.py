@@ -6,7 +6,6 @@ M. Mirza, S. Osindero, "Conditional generative adversarial nets", arXiv:1411.178
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 from keras import layers
@@ -19,10 +18,11 @@ from kerazoo.gans._parts import fixed_shape, flat_picture, flattened, label_inpu
 
 @keras.saving.register_keras_serializable(package="kerazoo")
 class ConditionalGAN(GAN):
-    """The game of the first paper with the class as an input of both players; `kerazoo.cgan` builds it."""
+    """The game of the first paper with the class as an input of both players; `kerazoo.cgan` builds it.
 
-    def latents(self, count: Any, seed: Any) -> Any:
-        return keras.random.uniform((count, self.latent_dim), seed=seed)
+    The noise is that of the code of the first paper, which shares an author: uniform with mean 0 and variance 1. With
+    noise in [0, 1], as "uniform within the unit hypercube" may be read, the generator learns one picture per class.
+    """
 
     def paper_optimizer(self, player: str) -> keras.Optimizer:
         """SGD whose learning rate of 0.1 shrinks by a factor of 1.00004 per step, with a momentum of 0.5."""
@@ -52,7 +52,7 @@ def cgan(
 
     Args:
         input_shape: Shape of one image without the batch axis, fixed; one of several axes is flattened inside.
-        latent_dim: Length of the noise, which is uniform in [0, 1].
+        latent_dim: Length of the noise, which is uniform with mean 0 and variance 1.
         num_classes: Number of classes.
         latent_units: Units of the generator's layer behind the noise.
         label_units: Units of the generator's layer behind the label.

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import kerazoo
+from applications.core.errors import UserError
 from applications.core.pictures import read_sheet, sheets
 from applications.generation import features
 from applications.image_generation import ImageGeneration
@@ -108,6 +109,14 @@ def test_networks_that_train_against_each_other(name, tmp_path, monkeypatch):
     answer = generate(run, tmp_path / "out", "--count", "3", *(("--label", "7") if told else ()))
     assert answer.status == 0, answer.err
     assert read_sheet(tmp_path / "out" / "sheet.png").shape == (3, 8, 8, 1)
+
+
+def test_dense_networks_take_larger_steps():
+    rates = {model: ImageGeneration(model=model).peak_rate for model in ("gan", "cgan", "dcgan", "vae")}
+    assert rates == {"gan": 2e-3, "cgan": 2e-3, "dcgan": 5e-4, "vae": 5e-4}
+    assert ImageGeneration(model="cgan", learning_rate=1e-4).peak_rate == 1e-4
+    with pytest.raises(UserError, match="learning_rate: expected a value above 0, received 0"):
+        ImageGeneration(learning_rate=0.0).check()
 
 
 def test_a_model_that_is_told_classes_draws_them(told_run):

@@ -208,6 +208,16 @@ def test_labels_of_the_training() -> None:
     assert np.isfinite(model.fit(x, np.zeros((4, 1)), verbose=0).history["generator_loss"][0])
 
 
+@pytest.mark.parametrize("name", GANS)
+def test_noise_is_centred(name: str) -> None:
+    model = zoo.built(name)
+    noise = zoo.value(model.latents(4000, 0))
+    assert noise.shape == (4000, model.latent_dim)
+    assert np.abs(noise.mean(axis=0)).max() < 0.1, "a constant part is all a generator heeds"
+    if name in ("gan", "cgan"):
+        assert noise.var(axis=0) == pytest.approx(1.0, abs=0.1)
+
+
 @pytest.mark.parametrize("name", ["gan", "cgan"])
 def test_dense_networks_make_pictures(name: str) -> None:
     model = zoo.fresh(name, input_shape=(3, 4, 2))
