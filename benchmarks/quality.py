@@ -73,6 +73,7 @@ MEASUREMENTS = {
         ("--data", "digits", "--model", "acgan"),
         ("--data", "digits", "--model", "cgan"),
         ("--data", "digits", "--model", "conditional_vae"),
+        ("--data", "digits", "--model", "ddpm_small"),
         ("--data", "digits", "--model", "vae"),
     ),
     "image-translation": (
