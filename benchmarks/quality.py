@@ -74,6 +74,7 @@ MEASUREMENTS = {
         ("--data", "digits", "--model", "cgan"),
         ("--data", "digits", "--model", "conditional_vae"),
         ("--data", "digits", "--model", "ddpm_small"),
+        ("--data", "digits", "--model", "pixelcnn"),
         ("--data", "digits", "--model", "vae"),
     ),
     "image-translation": (
